@@ -1,0 +1,160 @@
+"""Requests and charges to look at, wallets to move money in. Never an edited number."""
+
+from typing import Any, override
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+
+from billing.forms import MoveForm, RefundForm
+from billing.models import Charge, Request, Wallet, Writeoff
+from config.kit import ids
+from config.kit.admin import ReadOnlyAdmin
+from config.kit.errors import PaywallsError
+from config.kit.money import format_nanos
+from ledger.admin import PublicIdSearch, money
+from ledger.balances import statement
+from ledger.models import Account
+
+
+@admin.register(Request)
+class RequestAdmin(PublicIdSearch[Request]):
+    """Calls that reached a provider, newest first."""
+
+    list_display = ("id", "status", "policy", "model", "charged_", "usage_source", "created_at")
+    list_filter = ("status",)
+    id_fields = ("pk", "user_id", "transaction_id")
+    charged_ = money("charged", "charged")
+
+
+@admin.register(Writeoff)
+class WriteoffAdmin(ReadOnlyAdmin[Writeoff]):
+    """Provider work that nobody paid for."""
+
+    list_display = ("id", "request_id", "paywall_id", "nanos_", "reason", "created_at")
+    nanos_ = money("nanos", "amount")
+
+
+@admin.register(Charge)
+class ChargeAdmin(PublicIdSearch[Charge]):
+    """Charges with what they were computed from; each can be refunded."""
+
+    list_display = ("transaction_id", "model", "charged_", "policy", "created_at", "refund_link")
+    id_fields = ("pk", "request_id", "user_id")
+    charged_ = money("charged", "charged")
+
+    @admin.display(description="refund")
+    def refund_link(self, row: Charge) -> str:
+        url = reverse("admin:billing_charge_refund", args=[row.pk])
+        return format_html('<a href="{}">Refund …</a>', url)
+
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.refund_view)
+        return [
+            path("<uuid:charge_id>/refund/", view, name="billing_charge_refund"),
+            *super().get_urls(),
+        ]
+
+    def refund_view(self, request: HttpRequest, charge_id: Any) -> HttpResponse:
+        """A form that gives back (part of) one charge."""
+        if not request.user.has_perm("billing.change_charge"):
+            raise PermissionDenied
+        row = get_object_or_404(Charge, pk=charge_id)
+        form = RefundForm(request.POST or None, charge=row)
+        facts = [
+            ("Charge", ids.encode("txn", row.transaction_id)),
+            ("Model", row.model),
+            ("Charged", format_nanos(row.charged)),
+        ]
+        return _money_page(self, request, form, title="Refund a charge", facts=facts, lines=())
+
+
+@admin.register(Wallet)
+class WalletAdmin(ReadOnlyAdmin[Wallet]):
+    """End users with their money; every movement asks for a reason and keeps who did it."""
+
+    list_display = ("external_id", "paywall", "livemode", "blocked_at", "created_at", "move_link")
+    list_filter = ("livemode",)
+    list_select_related = ("paywall",)
+    search_fields = ("external_id", "id", "wallet_id")
+
+    @admin.display(description="money")
+    def move_link(self, row: Wallet) -> str:
+        url = reverse("admin:billing_wallet_move", args=[row.pk])
+        return format_html('<a href="{}">Balance, history, move money …</a>', url)
+
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.move_view)
+        return [
+            path("<uuid:user_id>/move/", view, name="billing_wallet_move"),
+            *super().get_urls(),
+        ]
+
+    def move_view(self, request: HttpRequest, user_id: Any) -> HttpResponse:
+        """Balance and history of a wallet, and a form that books a movement."""
+        if not request.user.has_perm("billing.change_wallet"):
+            raise PermissionDenied
+        row = get_object_or_404(Wallet.objects.select_related("paywall"), pk=user_id)
+        account = get_object_or_404(Account, pk=row.wallet_id)
+        form = MoveForm(request.POST or None, wallet=row)
+        facts = [
+            ("User", row.external_id),
+            ("Paywall", str(row.paywall)),
+            ("Mode", "live" if row.livemode else "test"),
+            ("Balance", f"{format_nanos(account.posted)} {account.currency}"),
+            ("Held", format_nanos(account.held)),
+            ("Owed", format_nanos(account.owed)),
+        ]
+        lines = [
+            (
+                line.created_at,
+                line.kind,
+                format_nanos(line.amount_nanos),
+                format_nanos(line.balance_after_nanos or 0),
+                ids.encode("txn", line.transaction_id),
+            )
+            for line in statement(account.id)
+        ]
+        return _money_page(self, request, form, title="Move money", facts=facts, lines=lines)
+
+
+def _money_page(
+    page: ReadOnlyAdmin[Any],
+    request: HttpRequest,
+    form: MoveForm | RefundForm,
+    *,
+    title: str,
+    facts: list[tuple[str, str]],
+    lines: Any,
+) -> HttpResponse:
+    if request.method == "POST" and form.is_valid():
+        assert request.user.is_authenticated, "the admin site is for staff"
+        try:
+            booked = form.book(actor=ids.encode("dev", request.user.pk))
+        except PaywallsError as error:
+            form.add_error(None, error.message)
+        else:
+            page.message_user(
+                request,
+                f"Booked {ids.encode('txn', booked.transaction_id)};"
+                f" the wallet can spend {format_nanos(booked.balance_nanos)}.",
+                messages.SUCCESS,
+            )
+            return HttpResponseRedirect(request.get_full_path())
+    context = {
+        **page.admin_site.each_context(request),
+        "opts": page.opts,
+        "title": title,
+        "form": form,
+        "facts": facts,
+        "lines": lines,
+    }
+    return TemplateResponse(
+        request, "admin/billing/move.html", context, status=422 if form.errors else 200
+    )

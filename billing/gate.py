@@ -1,0 +1,320 @@
+"""The gate: the async door to the money functions, one per process.
+
+Reserve before dispatch, settle before the last byte. Calls of a kind are batched naturally; a call
+that fails in a batch is tried alone, so that nobody's error becomes a neighbour's.
+"""
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+
+from billing import wire
+from billing.batch import Batcher
+from billing.database import Database, persistently
+from billing.errors import GateUnavailableError
+from billing.line import Line
+from billing.types import Ask, Bill, Movement, Payer, Progress, Settled
+from config.kit import ids
+from paywalls.decisions import Allowed, Decision
+
+log = structlog.get_logger(__name__)
+
+SETTLE_RETRY_S: Final = 20.0
+"""How long a settlement is tried again while the database is away; the lease is longer."""
+
+SETTLE_PAUSE_S: Final = 0.5
+
+
+@dataclass(slots=True)
+class _Open:
+    """A hold of this process: its lease is renewed until it is settled."""
+
+    user_id: UUID
+    trial: bool
+    transaction_id: UUID
+    progress: Callable[[], Progress] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """Times of holds, in seconds. total: the longest a request may run, with grace."""
+
+    lease_s: int
+    heartbeat_s: float
+    total_s: int
+
+
+class Gate:
+    """Open it in the lifespan; close drains settlements first."""
+
+    def __init__(self, database: Database, settings: GateSettings) -> None:
+        self.database = database
+        self._settings = settings
+        self._process = ids.uuid7()
+        self._open: dict[UUID, _Open] = {}
+        self._earning: dict[tuple[UUID, bool], UUID] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._heart: asyncio.Task[None] | None = None
+        self._lines = {kind: Line(database.url) for kind in ("reserve", "settle", "charge")}
+        self._reserving: Batcher[Ask, Decision] = Batcher(self._reserve_batch, self._abandon)
+        self._settling: Batcher[Bill, Settled] = Batcher(self._settle_batch, _nothing)
+        self._charging: Batcher[dict[str, object], Movement | Decision] = Batcher(
+            self._charge_batch, _nothing
+        )
+
+    async def open(self) -> None:
+        await self.database.open()
+        self._heart = asyncio.create_task(self._beat())
+
+    async def close(self) -> None:
+        """Waits for what was spawned and for every round trip, then closes the pool."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # lets the done callbacks take them out
+        for batcher in (self._reserving, self._settling, self._charging):
+            await batcher.drained()
+        if self._heart is not None:
+            self._heart.cancel()
+        for line in self._lines.values():
+            await line.close()
+        await self.database.close()
+
+    def spawn[T](self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that outlives the request: held strongly, drained at close."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def reserve(self, ask: Ask) -> Decision:
+        """Places a hold, or says why not. Cancelled callers get their hold released.
+
+        Raises: GateUnavailableError.
+        """
+        await self._know_earning(ask.payer)
+        decision = await self._reserving.call(ask)
+        if isinstance(decision, Allowed):
+            self._remember(ask, decision)
+        return decision
+
+    def track(self, request_id: UUID, progress: Callable[[], Progress]) -> None:
+        """From now on every heartbeat keeps this request's progress for the reaper."""
+        self._open[request_id].progress = progress
+
+    async def settle(self, bill: Bill) -> Settled:
+        """Books a bill; tried again for a while when the database is away.
+
+        Raises: GateUnavailableError. The hold then ends by its last checkpoint.
+        """
+        deadline = time.monotonic() + SETTLE_RETRY_S
+        try:
+            while True:
+                try:
+                    return await self._settling.call(bill)
+                except GateUnavailableError:
+                    if time.monotonic() > deadline:
+                        log.exception("settle.gave_up", request=ids.encode("req", bill.request_id))
+                        raise
+                    await asyncio.sleep(SETTLE_PAUSE_S)
+        finally:
+            self._open.pop(bill.request_id, None)
+
+    async def charge(
+        self,
+        payer: Payer,
+        *,
+        transaction_id: UUID,
+        amount_nanos: int,
+        key: bytes | None,
+        fingerprint: bytes | None,
+        metadata: Mapping[str, object] | None,
+    ) -> Movement | Decision:
+        """A manual charge, all or nothing. `key` repeats: the first movement again.
+
+        Raises: GateUnavailableError.
+        """
+        earns = await self._know_earning(payer)
+        return await self._charging.call(
+            wire.payer_object(payer)
+            | {
+                "id": ids.uuid7(),
+                "txn": transaction_id,
+                "to": earns,
+                "want": amount_nanos,
+                "ref": key.hex() if key else str(transaction_id),
+                "print": fingerprint.hex() if key and fingerprint else None,
+                "metadata": metadata,
+            }
+        )
+
+    async def deposit(  # noqa: PLR0913 (all named)
+        self,
+        payer: Payer,
+        *,
+        transaction_id: UUID,
+        amount_nanos: int,
+        expires_at: dt.datetime | None,
+        key: bytes | None,
+        fingerprint: bytes | None,
+        metadata: Mapping[str, object] | None,
+    ) -> Movement | Decision:
+        """Credits money that the developer took outside. `key` repeats: the first movement again.
+
+        Raises: GateUnavailableError.
+        """
+        movement = wire.payer_object(payer) | {
+            "id": transaction_id,
+            "kind": "deposit",
+            "from": "external",
+            "amount": amount_nanos,
+            "expires": expires_at,
+            "ref": key.hex() if key else str(transaction_id),
+            "print": fingerprint.hex() if key and fingerprint else None,
+            "metadata": metadata,
+            "actor": str(payer.key_id or ""),
+        }
+        try:
+            text = await self.database.value(
+                "SELECT billing_credit(%s::jsonb)::text", [_dump(movement)]
+            )
+        except psycopg.Error as error:
+            if error.sqlstate == "PW002":
+                return wire.decision_of({"outcome": "repeated_key", "state": "mismatch"})
+            raise
+        return wire.movement_of(orjson.loads(text))
+
+    async def _know_earning(self, payer: Payer) -> UUID:
+        known = self._earning.get((payer.paywall_id, payer.livemode))
+        if known is None:
+            known = await self.database.value(
+                "SELECT ledger_account_open('revenue', %s, %s, %s, NULL)",
+                [payer.paywall_id, payer.currency, payer.livemode],
+            )
+            assert isinstance(known, UUID), known
+            self._earning[payer.paywall_id, payer.livemode] = known
+        return known
+
+    def _earns(self, payer: Payer) -> UUID:
+        return self._earning[payer.paywall_id, payer.livemode]
+
+    async def _reserve_batch(self, asks: Sequence[Ask]) -> Sequence[Decision | Exception]:
+        objects = [wire.ask_object(ask, earns=self._earns(ask.payer)) for ask in asks]
+        terms = [str(self._process), str(self._settings.lease_s), str(self._settings.total_s)]
+        answers = await self._batched("reserve", "($1, $2, $3, $4)", objects, terms)
+        return [a if isinstance(a, Exception) else wire.decision_of(a) for a in answers]
+
+    async def _settle_batch(self, bills: Sequence[Bill]) -> Sequence[Settled | Exception]:
+        objects = [self._bill_object(bill) for bill in bills]
+        answers = await self._batched("settle", "($1)", objects, [])
+        return [a if isinstance(a, Exception) else wire.settled_of(a) for a in answers]
+
+    async def _charge_batch(
+        self, asks: Sequence[dict[str, object]]
+    ) -> Sequence[Movement | Decision | Exception]:
+        answers = await self._batched("charge", "($1)", asks, [])
+        return [a if isinstance(a, Exception) else wire.movement_of(a) for a in answers]
+
+    def _bill_object(self, bill: Bill) -> dict[str, object]:
+        hold = self._open[bill.request_id]
+        return wire.bill_object(
+            bill,
+            earns=self._earns(bill.payer),
+            user=hold.user_id,
+            transaction=hold.transaction_id,
+            trial=hold.trial,
+        )
+
+    async def _batched(
+        self, kind: str, signature: str, objects: Sequence[Mapping[str, object]], terms: list[str]
+    ) -> list[Any]:
+        """An answer or an exception for each object; singly where the batch as a whole fails."""
+        if len(objects) > 1:
+            try:
+                answers = await self._call(kind, f"{kind}_many{signature}", objects, terms)
+            except GateUnavailableError as error:
+                return [error] * len(objects)
+            except psycopg.Error as error:
+                log.warning("gate.batch_failed", size=len(objects), sqlstate=error.sqlstate)
+            else:
+                by_id = {answer["id"]: answer for answer in answers}
+                return [by_id[str(item["id"])] for item in objects]
+        return [await self._single(kind, f"{kind}_one{signature}", o, terms) for o in objects]
+
+    async def _single(
+        self, kind: str, call: str, item: Mapping[str, object], terms: list[str]
+    ) -> Any:
+        try:
+            return await self._call(kind, call, item, terms)
+        except (GateUnavailableError, psycopg.Error) as error:
+            return error
+
+    async def _call(self, kind: str, call: str, what: object, terms: list[str]) -> Any:
+        query, arguments = f"SELECT billing_{call}::text", [_dump(what), *terms]
+        answer = await persistently(lambda: self._lines[kind].call(query, arguments))
+        return orjson.loads(answer)
+
+    def _remember(self, ask: Ask, decision: Allowed) -> None:
+        self._open[ask.request_id] = _Open(decision.user_id, decision.trial, ids.uuid7())
+
+    def _abandon(self, ask: Ask, decision: Decision) -> None:
+        """The caller left while its hold was being placed: give the money back."""
+        if isinstance(decision, Allowed):
+            self._remember(ask, decision)
+            self.spawn(self._release(ask))
+
+    async def _release(self, ask: Ask) -> None:
+        await self.settle(
+            Bill(
+                request_id=ask.request_id,
+                payer=ask.payer,
+                charge_nanos=0,
+                provider_cost_nanos=0,
+                status="failed",
+                policy="client_gone",
+                usage={},
+                usage_source="none",
+                model=str(ask.facts.get("model", "")),
+                connection_id=None,
+                rate_id=None,
+                error_code="client_gone",
+                http_status=499,
+            )
+        )
+
+    async def renew(self) -> None:
+        """Renews the lease of every open hold, in one statement, with their progress."""
+        progress = {
+            str(request_id): wire.progress_object(hold.progress())
+            for request_id, hold in self._open.items()
+            if hold.progress is not None
+        }
+        await self.database.rows(
+            "SELECT ledger_renew(%s, %s, %s::jsonb, %s)",
+            [self._process, list(self._open), _dump(progress), self._settings.lease_s],
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_s)
+            if not self._open:
+                continue
+            try:
+                await self.renew()
+            except (GateUnavailableError, psycopg.Error) as error:
+                log.warning("gate.heartbeat_failed", error=type(error).__name__)
+
+
+def _dump(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _nothing(_ask: object, _answer: object) -> None:
+    """A settlement or a manual charge stands whether or not its caller still waits."""

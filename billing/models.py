@@ -1,0 +1,143 @@
+"""What billing keeps beside the ledger: requests, the facts of charges, roll-ups.
+
+Amounts are whole nanos of the paywall's currency. No prompts, and no answers but for sealed,
+short-lived ones that a paywall asked for. Written by the functions in `billing/sql`.
+"""
+
+from django.db import models
+
+from config.kit import ids
+from paywalls.models import EndUser
+
+
+class Request(models.Model):
+    """One call that reached a provider, as it ended. Partitioned by month, with a retention."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    paywall_id = models.UUIDField()
+    livemode = models.BooleanField()
+    user_id = models.UUIDField()
+    key_id = models.UUIDField(null=True)
+    status = models.CharField(max_length=16, help_text="billing.types.Status")
+    policy = models.CharField(max_length=32, help_text="the settlement rule that was applied")
+    model = models.CharField(max_length=300)
+    connection_id = models.UUIDField(null=True)
+    rate_id = models.UUIDField(null=True)
+    feature = models.CharField(max_length=128, blank=True)
+    run = models.CharField(max_length=128, blank=True)
+    streamed = models.BooleanField()
+    http_status = models.SmallIntegerField()
+    error_code = models.CharField(max_length=64, blank=True)
+    usage = models.JSONField()
+    usage_source = models.CharField(max_length=16)
+    charged = models.BigIntegerField()
+    written_off = models.BigIntegerField(help_text="cost above the hold: the platform's loss")
+    provider_cost = models.BigIntegerField()
+    transaction_id = models.UUIDField(null=True)
+    first_byte_ms = models.IntegerField(null=True)
+    duration_ms = models.IntegerField()
+    attempts = models.JSONField()
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "billing_request"
+
+    def __str__(self) -> str:
+        return ids.encode("req", self.id)
+
+
+class Charge(models.Model):
+    """What a charge was computed from; kept for ever, so that its receipt recomputes.
+
+    A manual charge has neither rate nor usage.
+    """
+
+    transaction_id = models.UUIDField(primary_key=True, editable=False)
+    request_id = models.UUIDField()
+    paywall_id = models.UUIDField()
+    user_id = models.UUIDField()
+    key_id = models.UUIDField(null=True)
+    rate_id = models.UUIDField(null=True)
+    model = models.CharField(max_length=300)
+    usage = models.JSONField(null=True)
+    usage_source = models.CharField(max_length=16)
+    policy = models.CharField(max_length=32)
+    charged = models.BigIntegerField()
+    provider_cost = models.BigIntegerField()
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"charge {ids.encode('txn', self.transaction_id)}"
+
+
+class Daily(models.Model):
+    """Exact sums of a user's day by model, kept by the statement that settles."""
+
+    pk = models.CompositePrimaryKey("user_id", "day", "model")
+    user_id = models.UUIDField()
+    day = models.DateField(help_text="in the paywall's time zone")
+    model = models.CharField(max_length=300, help_text="`manual` for manual charges")
+    paywall_id = models.UUIDField()
+    livemode = models.BooleanField()
+    requests = models.BigIntegerField()
+    failures = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    charged = models.BigIntegerField()
+    provider_cost = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["paywall_id", "day"], name="daily_of_paywall")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model}"
+
+
+class Idempotency(models.Model):
+    """An Idempotency-Key of a chat: which request it belongs to. The hold tells its state."""
+
+    pk = models.CompositePrimaryKey("paywall_id", "livemode", "key")
+    paywall_id = models.UUIDField()
+    livemode = models.BooleanField()
+    key = models.BinaryField(max_length=32, help_text="digest")
+    fingerprint = models.BinaryField(max_length=32)
+    request_id = models.UUIDField()
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return ids.encode("req", self.request_id)
+
+
+class Answer(models.Model):
+    """A chat's answer, sealed, for replays; only where the paywall asked to store answers."""
+
+    request_id = models.UUIDField(primary_key=True, editable=False)
+    sealed = models.BinaryField()
+    content_type = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return ids.encode("req", self.request_id)
+
+
+class Writeoff(models.Model):
+    """Provider work that nobody pays for: what came after its hold had ended."""
+
+    id = models.BigAutoField(primary_key=True)
+    request_id = models.UUIDField()
+    paywall_id = models.UUIDField()
+    nanos = models.BigIntegerField()
+    reason = models.CharField(max_length=32)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.reason} {ids.encode('req', self.request_id)}"
+
+
+class Wallet(EndUser):
+    """An end user, as somebody whose money can be moved by hand."""
+
+    class Meta:
+        proxy = True

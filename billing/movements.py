@@ -1,0 +1,206 @@
+"""Money that people move by hand: deposits, bonuses, adjustments, charges, refunds.
+
+The sync door for commands, admin and dashboard; each call is one SQL function and books at once.
+Everyone says who and why: `actor` and `reason` are kept with the transaction. `ref` makes a call
+repeatable: the same one again returns the first movement.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import connection, utils
+
+from billing import wire
+from billing.errors import (
+    IdempotencyMismatchError,
+    InsufficientFundsError,
+    MovementRefusedError,
+    RefundTooLargeError,
+    UnknownChargeError,
+)
+from billing.types import Movement
+from config.kit import ids
+from config.kit.errors import InvalidRequestError
+from config.kit.money import AMOUNT_NANOS_MAX, format_nanos
+from paywalls.decisions import Decision, NeedsTopUp
+from paywalls.models import Paywall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Who moves money, why, and under which reference (None: not repeatable)."""
+
+    actor: str
+    reason: str
+    ref: str | None = None
+    metadata: Mapping[str, object] | None = None
+
+
+def deposit(
+    paywall: Paywall,
+    user: str,
+    amount_nanos: int,
+    why: Reason,
+    *,
+    livemode: bool = True,
+    expires_at: dt.datetime | None = None,
+) -> Movement:
+    """Credits money that was paid outside.
+
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    more = {"kind": "deposit", "from": "external", "expires": expires_at}
+    return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
+
+
+def bonus(
+    paywall: Paywall,
+    user: str,
+    amount_nanos: int,
+    why: Reason,
+    *,
+    livemode: bool = True,
+    expires_at: dt.datetime | None = None,
+) -> Movement:
+    """Gives money away: booked against the paywall's promo account, spent before paid money.
+
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    more = {"kind": "bonus", "from": "promo", "expires": expires_at}
+    return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
+
+
+def adjust(
+    paywall: Paywall, user: str, amount_nanos: int, why: Reason, *, livemode: bool = True
+) -> Movement:
+    """Corrects a balance up or down. What is not there to take becomes a receivable that later
+    credits pay first; the wallet never falls below its floor.
+
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    more = {"kind": "adjustment", "from": "external"}
+    if amount_nanos >= 0:
+        return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
+    movement = _object(paywall, user, -amount_nanos, why, livemode=livemode) | more
+    return _booked("SELECT billing_claw(%s::jsonb)::text", movement)
+
+
+def charge(
+    paywall: Paywall, user: str, amount_nanos: int, why: Reason, *, livemode: bool = True
+) -> Movement:
+    """A manual charge, all or nothing, outside any limit.
+
+    Raises: InvalidRequestError, InsufficientFundsError, IdempotencyMismatchError.
+    """
+    movement = _object(paywall, user, amount_nanos, why, livemode=livemode)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT ledger_account_open('revenue', %s, %s, %s, NULL)",
+            [paywall.id, paywall.currency, livemode],
+        )
+        (earns,) = cursor.fetchone()
+    movement |= {
+        "txn": movement["id"],
+        "id": ids.uuid7(),
+        "to": earns,
+        "want": amount_nanos,
+        "zone": paywall.timezone,
+        "metadata": {"actor": why.actor, "reason": why.reason, **(why.metadata or {})},
+    }
+    return _booked("SELECT billing_charge_one(%s::jsonb)::text", movement)
+
+
+def refund(charge_id: UUID, amount_nanos: int, why: Reason) -> Movement:
+    """Gives back (part of) a charge. All refunds of one charge never pass it.
+
+    Raises: InvalidRequestError, UnknownChargeError, RefundTooLargeError.
+    """
+    movement = _signed(amount_nanos, why) | {"charge": charge_id}
+    return _booked("SELECT billing_refund(%s::jsonb)::text", movement)
+
+
+def _credit(
+    paywall: Paywall,
+    user: str,
+    amount_nanos: int,
+    why: Reason,
+    *,
+    livemode: bool,
+    more: Mapping[str, object],
+) -> Movement:
+    movement = _object(paywall, user, amount_nanos, why, livemode=livemode) | dict(more)
+    return _booked("SELECT billing_credit(%s::jsonb)::text", movement)
+
+
+def _object(
+    paywall: Paywall, user: str, amount_nanos: int, why: Reason, *, livemode: bool
+) -> dict[str, object]:
+    return _signed(amount_nanos, why, paywall.id, user) | {
+        "paywall": paywall.id,
+        "key": None,
+        "live": livemode,
+        "cur": paywall.currency,
+        "user": user,
+        "trial": None,
+        "metadata": why.metadata,
+    }
+
+
+def _signed(amount_nanos: int, why: Reason, *scope: object) -> dict[str, object]:
+    """What every movement says: id, amount, reference, actor, reason."""
+    if not 0 < amount_nanos <= AMOUNT_NANOS_MAX:
+        raise InvalidRequestError(
+            f"The amount {format_nanos(amount_nanos)} must be above 0 and at most"
+            f" {format_nanos(AMOUNT_NANOS_MAX)}.",
+            param="amount",
+        )
+    if not why.actor or not why.reason.strip():
+        raise InvalidRequestError("Say who moves the money and why.", param="reason")
+    transaction_id = ids.uuid7()
+    said = "\n".join(str(part) for part in (*scope, amount_nanos, why.reason))
+    return {
+        "id": transaction_id,
+        "amount": amount_nanos,
+        "ref": why.ref or str(transaction_id),
+        "print": hashlib.sha256(said.encode()).hexdigest() if why.ref else None,
+        "actor": why.actor,
+        "reason": why.reason,
+    }
+
+
+def _booked(query: str, movement: Mapping[str, object]) -> Movement:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query, [orjson.dumps(movement).decode()])
+            (text,) = cursor.fetchone()
+    except utils.DatabaseError as error:
+        raise _translated(error) from error
+    answer: dict[str, Any] = orjson.loads(text)
+    if answer["outcome"] == "not_found":
+        raise UnknownChargeError("There is no charge under this id.", param="charge")
+    booked = wire.movement_of(answer | {"user": answer.get("user", str(UUID(int=0)))})
+    if isinstance(booked, Movement):
+        return booked
+    raise _refusal(booked)
+
+
+def _refusal(decision: Decision) -> MovementRefusedError | InsufficientFundsError:
+    if isinstance(decision, NeedsTopUp):
+        return InsufficientFundsError(
+            f"The wallet has {format_nanos(decision.balance_nanos)}; nothing was charged."
+        )
+    return MovementRefusedError(f"The movement was refused: {decision}.")
+
+
+def _translated(error: utils.DatabaseError) -> Exception:
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state == "PW002":
+        return IdempotencyMismatchError("This reference was used for another movement.")
+    if state == "PW003":
+        return RefundTooLargeError("All refunds of this charge together would pass it.")
+    return error

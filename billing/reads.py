@@ -1,0 +1,192 @@
+"""What the public API reads about money: async, without the ORM; only `connect` writes."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import orjson
+
+from billing.database import Database
+from billing.types import Payer
+from billing.wire import payer_object
+from config.kit.crypto import seal, unseal
+from paywalls.decisions import Refused
+
+Period = Literal["day", "week", "month", "all"]
+ANSWER_HOURS: Final = 24
+DAYS: Final[Mapping[str, int]] = {"day": 0, "week": 6, "month": 29}
+USAGE: Final = """
+    SELECT d.day, d.model, d.requests, d.prompt_tokens, d.completion_tokens, d.charged
+    FROM billing_daily d JOIN paywalls_enduser u ON u.id = d.user_id
+    WHERE u.paywall_id = %s AND u.livemode = %s AND u.external_id = %s
+        AND (%s::int IS NULL
+            OR d.day >= (clock_timestamp() AT TIME ZONE %s)::date - %s::int)
+    ORDER BY d.day, d.model
+"""
+REQUEST: Final = """
+    SELECT status, model, usage, usage_source, charged, policy, created_at, finished_at, error_code,
+        transaction_id
+    FROM billing_request WHERE id = %s AND paywall_id = %s AND livemode = %s
+    UNION ALL
+    SELECT 'running', facts ->> 'model', '{}', 'none', 0, '', created_at, NULL, '', NULL
+    FROM ledger_hold WHERE id = %s AND state = 0 AND facts ->> 'paywall' = %s
+        AND (facts ->> 'live')::boolean = %s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One user's day with one model. Amounts in nanos."""
+
+    day: dt.date
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    charged_nanos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestView:
+    """A request as its owner may see it. status `running` while its hold is open."""
+
+    status: str
+    model: str
+    usage: Mapping[str, int]
+    usage_source: str
+    charged_nanos: int
+    policy: str
+    error_code: str
+    created_at: dt.datetime
+    finished_at: dt.datetime | None
+    transaction_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedUser:
+    """An end user that exists."""
+
+    user_id: UUID
+    created_at: dt.datetime
+
+
+class Reads:
+    """The read side of the hot path's database."""
+
+    def __init__(self, database: Database, *, encryption_keys: tuple[bytes, ...]) -> None:
+        self._database = database
+        self._keys = encryption_keys
+
+    async def ready(self) -> bool:
+        """Whether the database answers and has this release's functions."""
+        found = await self._database.value(
+            "SELECT to_regproc('billing_settle_many') IS NOT NULL", []
+        )
+        return bool(found)
+
+    async def balance(self, payer: Payer) -> int:
+        """What the user can spend, in nanos; a user never seen: what the trial would give."""
+        nanos = await self._database.value(
+            "SELECT billing_balance(%s, %s, %s)", [payer.paywall_id, payer.livemode, payer.user]
+        )
+        return payer.trial_nanos if nanos is None else max(int(nanos), 0)
+
+    async def connect(self, payer: Payer) -> ConnectedUser | Refused:
+        """The end user, made with wallet and trial when it is new."""
+        payer_of = payer_object(payer)
+        closed = await self._database.value(
+            "SELECT billing_closed(%s, %s)", [payer.paywall_id, payer.key_id]
+        )
+        if closed is not None:
+            return Refused(code=closed)
+        rows = await self._database.rows(
+            "SELECT id, created_at FROM billing_user(%s, %s, %s, %s, %s::jsonb)",
+            [
+                payer.paywall_id,
+                payer.livemode,
+                payer.user,
+                payer.currency,
+                orjson.dumps(payer_of["trial"]).decode(),
+            ],
+        )
+        return ConnectedUser(user_id=rows[0][0], created_at=rows[0][1])
+
+    async def usage(self, payer: Payer, period: Period) -> list[UsageRow]:
+        """The user's days by model, from exact roll-ups; days are the paywall's."""
+        back = DAYS.get(period)
+        rows = await self._database.rows(
+            USAGE, [payer.paywall_id, payer.livemode, payer.user, back, payer.timezone, back]
+        )
+        return [
+            UsageRow(
+                day=day,
+                model=model,
+                requests=requests,
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                charged_nanos=charged,
+            )
+            for day, model, requests, prompt, completion, charged in rows
+        ]
+
+    async def request(
+        self, paywall_id: UUID, request_id: UUID, *, livemode: bool
+    ) -> RequestView | None:
+        """A request of this paywall, or None."""
+        rows = await self._database.rows(
+            REQUEST,
+            [request_id, paywall_id, livemode, request_id, str(paywall_id), livemode],
+        )
+        if not rows:
+            return None
+        return _view(rows[0])
+
+    async def keep_answer(self, request_id: UUID, *, body: bytes, content_type: str) -> None:
+        """Keeps a chat's answer, sealed, for a day."""
+        await self._database.rows(
+            """
+            INSERT INTO billing_answer (request_id, sealed, content_type, expires_at)
+            VALUES (%s, %s, %s, clock_timestamp() + make_interval(hours => %s))
+            ON CONFLICT DO NOTHING RETURNING request_id
+            """,
+            [
+                request_id,
+                seal(body, context=f"answer:{request_id}", keys=self._keys),
+                content_type,
+                ANSWER_HOURS,
+            ],
+        )
+
+    async def kept_answer(self, request_id: UUID) -> tuple[bytes, str] | None:
+        """Body and content type of a kept answer, or None.
+
+        Raises: SealError.
+        """
+        rows = await self._database.rows(
+            "SELECT sealed, content_type FROM billing_answer"
+            " WHERE request_id = %s AND expires_at > clock_timestamp()",
+            [request_id],
+        )
+        if not rows:
+            return None
+        sealed, content_type = rows[0]
+        body = unseal(bytes(sealed), context=f"answer:{request_id}", keys=self._keys)
+        return body, content_type
+
+
+def _view(row: tuple[Any, ...]) -> RequestView:
+    status, model, usage, source, charged, policy, created, finished, error, transaction = row
+    return RequestView(
+        status=status,
+        model=model or "",
+        usage=usage,
+        usage_source=source,
+        charged_nanos=charged,
+        policy=policy,
+        error_code=error,
+        created_at=created,
+        finished_at=finished,
+        transaction_id=transaction,
+    )

@@ -1,0 +1,1 @@
+"""Settings and entry points, and helpers that know no domain. Imports no app."""

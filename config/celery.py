@@ -1,0 +1,31 @@
+"""The Celery app and its timetable: one line per job."""
+
+import os
+from typing import Final
+
+from celery import Celery
+from celery.schedules import crontab
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app: Final = Celery("paywalls")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+EVERY_NIGHT: Final = crontab(hour=3, minute=0)
+TIMETABLE: Final = {
+    "billing.tasks.ensure_partitions": EVERY_NIGHT,
+    "billing.tasks.expire_lots": 60.0,
+    "billing.tasks.reap_holds": 5.0,
+    "ledger.tasks.roll_up": 60.0,
+    "providers.tasks.sync_models": EVERY_NIGHT,
+}
+app.conf.beat_schedule = {
+    task: {
+        "task": task,
+        "schedule": when,
+        # A run that nobody took in time is skipped: the next one does its work.
+        "options": {"expires": when if isinstance(when, float) else 3600},
+    }
+    for task, when in TIMETABLE.items()
+}

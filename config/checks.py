@@ -1,0 +1,76 @@
+"""What must hold before any process starts. `manage.py`, the worker and the web server all ask."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
+
+SECRET_KEY_CHARS_LEAST: Final = 50
+STARTUP: Final = "startup"
+INSECURE: Final = ("django-insecure", "change-me", "changeme")
+
+
+@register(STARTUP)
+def check_secrets(**_kwargs: object) -> list[CheckMessage]:
+    """Every secret is set, and none is an example's."""
+    errors: list[CheckMessage] = []
+    key = _secret_key()
+    if len(key) < SECRET_KEY_CHARS_LEAST or key.startswith(INSECURE):
+        errors.append(
+            Error(
+                f"SECRET_KEY must be your own, of at least {SECRET_KEY_CHARS_LEAST} characters.",
+                hint="python -c 'import secrets; print(secrets.token_urlsafe(48))'",
+                id="paywalls.E001",
+            )
+        )
+    errors.extend(
+        Error(
+            f"{name} is not set.",
+            hint=f"Set {name}={example}$(openssl rand -base64 32)",
+            id=code,
+        )
+        for name, example, code in (
+            ("ENCRYPTION_KEYS", "", "paywalls.E002"),
+            ("KEY_PEPPERS", "1:", "paywalls.E003"),
+        )
+        if not getattr(settings, name)
+    )
+    return errors
+
+
+def _secret_key() -> str:
+    try:
+        return str(settings.SECRET_KEY)
+    except ImproperlyConfigured:  # Django's answer to an empty one.
+        return ""
+
+
+@register(STARTUP)
+def check_assertions(**_kwargs: object) -> list[CheckMessage]:
+    """`python -O` drops the assertions that guard the ledger."""
+    if __debug__:
+        return []
+    return [Error("Start without -O and PYTHONOPTIMIZE.", id="paywalls.E004")]
+
+
+@register(STARTUP)
+def check_hosts(**_kwargs: object) -> list[CheckMessage]:
+    """An open ALLOWED_HOSTS lets a forged Host header into links and mails."""
+    if settings.DEBUG or "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [Error("ALLOWED_HOSTS must name your hosts, not '*'.", id="paywalls.E005")]
+
+
+@register(STARTUP)
+def check_durations(**_kwargs: object) -> list[CheckMessage]:
+    """A hold must outlive a missed heartbeat."""
+    if settings.HOLD_HEARTBEAT_S * 2 <= settings.HOLD_LEASE_S:
+        return []
+    return [Error("HOLD_LEASE_S must be at least twice HOLD_HEARTBEAT_S.", id="paywalls.E006")]
+
+
+def startup_errors() -> Sequence[str]:
+    """What is wrong, one sentence each; empty when the product may start."""
+    return [f"{found.msg} {found.hint or ''}".strip() for found in run_checks(tags=[STARTUP])]

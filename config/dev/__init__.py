@@ -1,0 +1,1 @@
+"""The tools behind ./run. The product never imports them."""

@@ -1,0 +1,1 @@
+"""Helpers without a domain noun: they know no app and no settings."""

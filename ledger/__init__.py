@@ -1,0 +1,1 @@
+"""Double entry in Postgres: accounts, transactions, entries, holds."""

@@ -1,0 +1,13 @@
+DROP TRIGGER entry_balanced ON ledger_entry;
+DROP TRIGGER entry_kept ON ledger_entry;
+DROP TRIGGER entry_not_truncated ON ledger_entry;
+DROP TRIGGER transaction_kept ON ledger_transaction;
+DROP TRIGGER transaction_not_truncated ON ledger_transaction;
+DROP TRIGGER hold_kept ON ledger_hold;
+DROP TRIGGER hold_not_truncated ON ledger_hold;
+DROP TRIGGER hold_ends_once ON ledger_hold;
+DROP TRIGGER account_kept ON ledger_account;
+DROP TRIGGER account_not_truncated ON ledger_account;
+DROP FUNCTION ledger_balanced();
+DROP FUNCTION ledger_hold_ends_once();
+DROP FUNCTION ledger_refuse();

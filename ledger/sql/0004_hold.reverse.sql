@@ -1,0 +1,11 @@
+DROP FUNCTION ledger_renew(uuid, uuid[], jsonb, integer);
+DROP FUNCTION ledger_settle_many(uuid[], uuid[], bigint[], uuid[], text);
+DROP FUNCTION ledger_settle(uuid, uuid, bigint, uuid, text, text, bytea);
+DROP FUNCTION ledger_lots_settle(jsonb, bigint);
+DROP FUNCTION ledger_counters_settle(jsonb, bigint);
+DROP FUNCTION ledger_place_many(uuid[], uuid[], bigint[], jsonb[], integer, integer, uuid);
+DROP FUNCTION ledger_place(uuid, uuid, bigint, bigint, integer, integer, uuid, jsonb, jsonb, text);
+DROP FUNCTION ledger_lots_hold(uuid, bigint);
+DROP FUNCTION ledger_counters_ensure(uuid[]);
+DROP FUNCTION ledger_counters_add(jsonb, bigint, text, timestamptz);
+DROP FUNCTION ledger_counters_check(jsonb, bigint, text, timestamptz);

@@ -1,0 +1,1 @@
+"""Who may spend, on what terms: tenants, keys, prices, limits, messages."""

@@ -1,0 +1,119 @@
+"""End users of a paywall: found by the developer's own id, blocked, pooled, erased.
+
+They are made by the money calls when they are first seen.
+"""
+
+import unicodedata
+from typing import Final
+
+from config.kit import clock, ids, limits
+from config.kit.errors import InvalidRequestError
+from paywalls import audit, keys
+from paywalls.models import ApiKey, EndUser, Paywall
+
+ERASED: Final = "erased:"
+
+
+def read_external_id(text: str) -> str:
+    """The developer's id of a user, as it is kept: in Unicode's normal form C.
+
+    Raises: InvalidRequestError when it is not 1 to 128 visible characters without spaces.
+    """
+    most = limits.EXTERNAL_USER_CHARS_MAX
+    name = unicodedata.normalize("NFC", text) if len(text) <= most else ""
+    if not 1 <= len(name) <= most or not name.isprintable() or " " in name:
+        raise InvalidRequestError(
+            f"A user id has 1 to {most} visible characters without spaces.", param="user"
+        )
+    return name
+
+
+def find(paywall: Paywall, text: str, *, livemode: bool) -> EndUser:
+    """The user with this `usr_…` id or external id.
+
+    Raises: InvalidRequestError when the paywall has not seen such a user.
+    """
+    users = EndUser.objects.select_related("paywall").filter(paywall=paywall)
+    value = ids.decode("usr", text)
+    found = users.filter(pk=value).first() if value else None
+    found = found or users.filter(external_id=text, livemode=livemode).first()
+    if found is None:
+        mode = "live" if livemode else "test"
+        raise InvalidRequestError(f"There is no user {text!r} in {mode} mode.", param="user")
+    return found
+
+
+def block(user: EndUser, *, actor: str) -> None:
+    """Refuse every call for this user, in the caller's transaction. Money stays where it is."""
+    audit.lock(user.paywall)
+    if user.blocked_at is None:
+        user.blocked_at = clock.now()
+        _save(user, "blocked_at", action="user.blocked", actor=actor)
+
+
+def unblock(user: EndUser, *, actor: str) -> None:
+    """Accept calls for this user again, in the caller's transaction."""
+    audit.lock(user.paywall)
+    if user.blocked_at is not None:
+        user.blocked_at = None
+        _save(user, "blocked_at", action="user.unblocked", actor=actor)
+
+
+def share_wallet(user: EndUser, other: EndUser, *, actor: str) -> None:
+    """Let `user` spend from `other`'s wallet from now on, in the caller's transaction.
+
+    What is in the wallet it had stays there: moving money is billing's work.
+    Raises: InvalidRequestError when the two are not on one paywall, in one mode.
+    """
+    audit.lock(user.paywall)
+    if (user.paywall_id, user.livemode) != (other.paywall_id, other.livemode):
+        raise InvalidRequestError(
+            "Only users of one paywall, both live or both test, can share a wallet.", param="user"
+        )
+    if user.wallet_id == other.wallet_id:
+        return
+    before, user.wallet_id = user.wallet_id, other.wallet_id
+    user.save(update_fields=["wallet_id"])
+    audit.record(
+        paywall=user.paywall,
+        actor=actor,
+        action="user.wallet_shared",
+        subject=ids.encode("usr", user.pk),
+        before={"wallet": ids.encode("wal", before)},
+        after={"wallet": ids.encode("wal", user.wallet_id)},
+    )
+
+
+def erase(user: EndUser, *, actor: str) -> None:
+    """Forget who this was, for ever, in the caller's transaction. The books keep the bare id.
+
+    Its keys are revoked; the same external id would be a new user.
+    """
+    audit.lock(user.paywall)
+    if user.erased_at is not None:
+        return
+    for key in ApiKey.objects.select_related("paywall").filter(end_user=user):
+        keys.revoke(key, actor=actor)
+    now = clock.now()
+    user.external_id = f"{ERASED}{ids.encode('usr', user.pk)}"
+    user.erased_at, user.blocked_at = now, user.blocked_at or now
+    user.save(update_fields=["external_id", "erased_at", "blocked_at"])
+    audit.record(
+        paywall=user.paywall,
+        actor=actor,
+        action="user.erased",
+        subject=ids.encode("usr", user.pk),
+        after={"erased_at": clock.wire(now)},
+    )
+
+
+def _save(user: EndUser, field: str, *, action: str, actor: str) -> None:
+    user.save(update_fields=[field])
+    moment = getattr(user, field)
+    audit.record(
+        paywall=user.paywall,
+        actor=actor,
+        action=action,
+        subject=ids.encode("usr", user.pk),
+        after={field: clock.wire(moment) if moment else None},
+    )

@@ -1,0 +1,1 @@
+"""Reaching models: connections, catalogue, routing, and the client that calls providers."""

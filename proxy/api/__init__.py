@@ -1,0 +1,1 @@
+"""The JSON routes: one file per path, named as its last word."""

@@ -1,0 +1,13 @@
+"""GET /v1/user/balance."""
+
+from config.kit.money import format_micros, micros
+from proxy.requests import Call
+from proxy.responses import send_json
+from proxy.services import Services
+
+
+async def show(services: Services, call: Call) -> None:
+    """What the user can spend. A user never seen: what the trial would give; creates nothing."""
+    nanos = await services.reads.balance(call.caller.payer(call.user))
+    answer = {"balance": str(micros(nanos)), "balanceFormatted": format_micros(nanos)}
+    await send_json(call, 200, answer)

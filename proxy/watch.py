@@ -1,0 +1,70 @@
+"""Ends a block of work when the client leaves or when its time is over."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from proxy.chat_errors import TooSlowError
+from proxy.requests import Receive
+
+
+class ClientGoneError(Exception):
+    """The client left: there is nobody to answer."""
+
+
+class Watch:
+    """`with Watch(...)`: cancels the block's task, and says afterwards why.
+
+    Enter it once nothing can be lost by a cancellation. may_go_on: whether the work shall run to
+    its end although the client left; `is_gone` tells it to send nothing more.
+
+    Raises, from the block: ClientGoneError, TooSlowError.
+    """
+
+    def __init__(self, receive: Receive, *, seconds: float, may_go_on: Callable[[], bool]) -> None:
+        self.is_gone = False
+        self._is_late = False
+        self._was_cancelled = False
+        self._receive = receive
+        self._seconds = seconds
+        self._may_go_on = may_go_on
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None, "only inside a task"
+        self._task = task
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds, self._end_late)
+        self._watcher = asyncio.Task(self._wait(), loop=loop, eager_start=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        self._watcher.cancel()
+        if not self._was_cancelled:
+            return
+        is_ours = self._task.uncancel() == 0
+        if is_ours and kind is asyncio.CancelledError:
+            raise TooSlowError if self._is_late else ClientGoneError
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = True
+        if not self._may_go_on():
+            self._cancel()
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if not self._was_cancelled:
+            self._was_cancelled = True
+            self._task.cancel()
