@@ -45,3 +45,10 @@ class MovementRefusedError(PaywallsError):
 
     status: ClassVar[int] = 403
     code: ClassVar[str] = "movement_refused"
+
+
+class CreditLineInUseError(PaywallsError):
+    """A credit line cannot be withdrawn below what is already used."""
+
+    status: ClassVar[int] = 409
+    code: ClassVar[str] = "credit_line_in_use"

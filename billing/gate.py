@@ -87,6 +87,11 @@ class Gate:
             await line.close()
         await self.database.close()
 
+    @property
+    def holds_open(self) -> int:
+        """Holds of this process that are not settled yet."""
+        return len(self._open)
+
     def spawn[T](self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that outlives the request: held strongly, drained at close."""
         task = asyncio.create_task(coroutine)

@@ -175,7 +175,7 @@ CELERY_TIMEZONE = "UTC"
 # Billing
 
 HOLD_LEASE_S = env.seconds("HOLD_LEASE_S", 30)
-HOLD_HEARTBEAT_S = env.seconds("HOLD_HEARTBEAT_S", 10)
+HOLD_HEARTBEAT_S = env.seconds("HOLD_HEARTBEAT_S", 2)
 
 # Providers
 

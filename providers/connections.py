@@ -110,9 +110,7 @@ def update(connection: Connection, changes: Mapping[str, Any], *, actor: str) ->
         _seal(connection, "")
         connection.trouble = KEY_CLEARED
     if facts(connection) != before:
-        connection.save(
-            update_fields=[*readers, "sealed_key", "key_last_four", "trouble"],
-        )
+        connection.save(update_fields=[*readers, "sealed_key", "key_last_four", "trouble"])
         _record(connection, "connection.updated", actor, before=before)
     return connection
 
@@ -120,7 +118,7 @@ def update(connection: Connection, changes: Mapping[str, Any], *, actor: str) ->
 def rotate(connection: Connection, key: str, *, actor: str) -> Connection:
     """Put a new key in the place of the old one, in the caller's transaction.
 
-    Raises: InvalidRequestError.
+    Raises: InvalidRequestError, DestinationRefusedError.
     """
     audit.lock(connection.paywall)
     connection.refresh_from_db()
@@ -210,15 +208,18 @@ def _seal(connection: Connection, key: str) -> None:
             "An API key has only visible ASCII characters. Was something else copied with it?",
             param="key",
         )
-    context = catalog.seal_context(connection.paywall_id, _origin(connection))
-    connection.sealed_key = (
-        crypto.seal(key.encode(), context=context, keys=settings.ENCRYPTION_KEYS) if key else None
-    )
-    connection.key_last_four = key[-4:] if len(key) >= KEY_CHARS_FOR_LAST_FOUR else ""
+    connection.sealed_key, connection.key_last_four = None, ""
+    if key:
+        origin = egress.parse(catalog.base_url(connection), network.policy()).origin
+        context = catalog.seal_context(connection.paywall_id, origin)
+        connection.sealed_key = crypto.seal(
+            key.encode(), context=context, keys=settings.ENCRYPTION_KEYS
+        )
+        connection.key_last_four = key[-4:] if len(key) >= KEY_CHARS_FOR_LAST_FOUR else ""
 
 
 def _origin(connection: Connection) -> str:
-    """What the key is bound to, also when the address is no longer allowed."""
+    """What the key is bound to; "" when the address is no longer allowed."""
     try:
         return egress.parse(catalog.base_url(connection), network.policy()).origin
     except egress.DestinationRefusedError:

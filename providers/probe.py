@@ -1,6 +1,7 @@
 """One harmless GET to a provider, outside the hot path: whether it is there and takes the key."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,10 +12,11 @@ from config.kit import egress
 from config.kit.db import forbid_transaction
 from providers import catalog, network
 from providers.adapters.registry import ADAPTERS
-from providers.errors import FailedError, OversizeError, UnreachableError
+from providers.errors import FailedError, LateError, OversizeError, UnreachableError
 from providers.models import Connection
 
 TIMEOUT_S: Final = 10.0
+TOTAL_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 """OpenRouter's list of models is about half a megabyte."""
 
@@ -61,8 +63,11 @@ def get(connection: Connection, path: str) -> Any:
 
 def _read(response: httpx.Response) -> bytes:
     body = bytearray()
+    ends_at = time.monotonic() + TOTAL_S
     for piece in response.iter_raw():
         body += piece
+        if time.monotonic() > ends_at:
+            raise LateError("The provider's answer takes too long.")
         if len(body) > ANSWER_BYTES_MAX:
             raise OversizeError("The provider's answer is too large.")
     return bytes(body)

@@ -52,6 +52,8 @@ def read(body: Mapping[str, object]) -> Chat:
     """
     _refuse_destinations(body)
     _check_messages(body.get("messages"))
+    if not isinstance(body.get("tools"), list | None):
+        raise InvalidRequestError("`tools` must be a list.", param="tools")
     stream = _flag(body, "stream")
     limits = [_count(body, name) for name in ("max_tokens", "max_completion_tokens")]
     choices = _count(body, "n", most=CHOICES_MAX) or 1

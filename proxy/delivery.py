@@ -169,7 +169,7 @@ async def _fail(dispatch: Dispatch, error: PaywallsError) -> None:
     call = dispatch.call
     call.facts["error"] = error.code
     if isinstance(error, BudgetExhaustedError):
-        logger.warning("a provider ignored its output limit", extra={"request": call.request_id})
+        logger.warning("a provider ignored its output limit", extra={"request_id": call.id_text})
     status: Status = "truncated" if dispatch.has_started else "failed"
     http_status = 200 if dispatch.has_started else error.status
     await dispatch.settled(status, error_code=error.code, http_status=http_status)

@@ -120,7 +120,14 @@ class Dispatch:
         self.services.metrics.upstream_failed(error.code)
         if isinstance(error, AccountError):
             self.attempts[-1]["trouble"] = error.trouble
-            logger.warning("a provider refuses its key", extra={"attempt": self.attempts[-1]})
+            assert self.offer is not None, "somebody was asked"
+            connection_id = self.offer.model.endpoint.connection_id
+            noted = self.services.snapshots.note_trouble(connection_id, error.trouble)
+            self.services.gate.spawn(noted)
+            logger.warning(
+                "a provider refuses its key",
+                extra={"request_id": self.call.id_text, "attempt": self.attempts[-1]},
+            )
 
     def note_garbage(self, lines: int) -> None:
         """Note how many lines of a stream were dropped because they were none of SSE's."""

@@ -237,7 +237,7 @@ class PaymentError(PaywallsError):
     kind: ClassVar[str] = PAYMENT
 
     def __init__(self, message: str, *, url: str | None) -> None:
-        super().__init__(message, details={"status": self.code, "reason": self.code, "url": url})
+        super().__init__(message, details={"status": self.code, "url": url})
 
 
 class DebtError(PaymentError):

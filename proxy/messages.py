@@ -45,13 +45,18 @@ class Notice:
 
 async def send_decision(call: Call, chat: Chat, decision: NeedsTopUp | NeedsGrant) -> None:
     """Tell the user what to do before the model answers; programs get a 402 if they want one."""
-    notice = _notice(call, decision)
-    if not call.error_mode:
+    notice = notice_of(call, decision)
+    if call.error_mode:
+        await send_refusal(call, notice)
+    else:
         await _send(call, chat, notice)
-        return
+
+
+async def send_refusal(call: Call, notice: Notice) -> None:
+    """The same facts as a 402."""
     error = payment_required(notice.status, notice.text, url=notice.url)
     error.details |= notice.as_object()
-    await send_error(call, error, _headers(notice))
+    await send_error(call, error, headers_of(notice))
 
 
 async def send_unavailable(call: Call, chat: Chat, error: PaywallsError) -> None:
@@ -66,7 +71,8 @@ async def send_unavailable(call: Call, chat: Chat, error: PaywallsError) -> None
     await _send(call, chat, notice)
 
 
-def _notice(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
+def notice_of(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
+    """What the user is told, in the paywall's own words."""
     paywall = call.caller.paywall
     url = _link(decision.user_id)
     balance: int | None = None
@@ -86,14 +92,15 @@ def _link(user_id: UUID | None) -> str:
     return links.checkout_url(user_id) if user_id is not None else settings.BASE_URL
 
 
-def _headers(notice: Notice) -> list[Header]:
+def headers_of(notice: Notice) -> list[Header]:
+    """Nothing was charged, and why."""
     return money_headers(notice.status, cost_nanos=0, balance_nanos=notice.balance_nanos)
 
 
 async def _send(call: Call, chat: Chat, notice: Notice) -> None:
     """As the assistant's answer, in the form that the caller asked for."""
     call.facts["decision"] = notice.status
-    headers = _headers(notice)
+    headers = headers_of(notice)
     if not chat.stream:
         await send_json(call, 200, orjson.dumps(completion(call, chat, notice)), headers)
         return

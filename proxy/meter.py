@@ -118,15 +118,15 @@ class Meter:
         self.report(answer)
 
     def report(self, payload: Mapping[str, Any]) -> None:
-        """Note the usage in an answer or chunk, unless it cannot be true."""
+        """Note the usage in an answer or chunk, unless it cannot be true. The last one counts."""
         adapter = self._terms.offer.model.endpoint.adapter
         try:
             usage = adapter.usage(payload)
         except ValueError:
-            self._is_doubtful = True
+            self.usage, self._is_doubtful = None, True
             return
         if usage is not None:
-            self.usage = usage
+            self.usage, self._is_doubtful = usage, False
             self._reported_cost = adapter.cost_nanos(payload)
 
     def is_finished(self, choices: int) -> bool:

@@ -27,6 +27,8 @@ from proxy.requests import Exchange
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5, 10, 30, 60)
+QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Routes that machines ask every few seconds."""
 
 
 class Log(Protocol):
@@ -85,7 +87,7 @@ class Metrics:
         if durations is None:
             durations = self._durations[route] = Durations()
         durations.observe(seconds)
-        if self._log:
+        if self._log and route not in QUIET:
             self._log.info(
                 "request",
                 route=route,

@@ -1,10 +1,10 @@
 """What may serve a chat, and at which price: the preferred model first, then its fallbacks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from paywalls import rules
 from paywalls.pricing import Rates
 from providers import routing
 from providers.types import CatalogModel
@@ -62,13 +62,10 @@ async def find_offers(caller: "Caller", asked: str, feature: str) -> list[Offer]
 def is_allowed(caller: "Caller", asked: str, model: CatalogModel) -> bool:
     """Whether paywall and key both allow a model; an empty list allows all.
 
-    Lists name models as callers do: by alias, by id, or by the provider's own name.
+    Lists name models as callers do, by alias, id or the provider's own name, or prefixes with `*`.
     """
     names = (asked, model.id, model.upstream)
-    return _names_any(caller.paywall.allowed_models, names) and _names_any(
-        caller.key.allowed_models, names
+    return all(
+        rules.allows(allowed, names)
+        for allowed in (caller.paywall.allowed_models, caller.key.allowed_models)
     )
-
-
-def _names_any(allowed: Sequence[str], names: Sequence[str]) -> bool:
-    return not allowed or any(name in allowed for name in names)

@@ -283,7 +283,7 @@ def _success(operation: Operation) -> Schema:
         "description": "Done.",
         "headers": headers,
         "content": {
-            kind: _media({"type": "string"} if kind == "text/event-stream" else operation.answer)
+            kind: _media(schemas.EVENT if kind == "text/event-stream" else operation.answer)
             for kind in operation.media
         },
     }

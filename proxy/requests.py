@@ -35,8 +35,17 @@ class Exchange:
     """
 
     __slots__ = (
-        "_send", "facts", "id_text", "moves_money", "receive", "request_id", "route", "scope", "started", "status",
-    )  # fmt: skip
+        "_send",
+        "facts",
+        "id_text",
+        "moves_money",
+        "receive",
+        "request_id",
+        "route",
+        "scope",
+        "started",
+        "status",
+    )
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.scope = scope

@@ -98,6 +98,7 @@ CHAT_ANSWER: Final = record(
         "paywall": record({"status": TEXT, "reason": TEXT}, {"url": _NULLABLE}),
     },
 )
+EVENT: Final = record({"data": TEXT}, {"event": TEXT})
 MODELS: Final = record(
     {
         "object": {"const": "list"},
@@ -152,7 +153,7 @@ CHARGE_ANSWER: Final = record(
     {
         "transactionId": TEXT,
         "url": {"type": "string", "format": "uri"},
-        "reason": {"enum": ["topup_required", "debt"]},
+        "reason": {"enum": ["insufficient_balance", "debt"]},
     },
 )
 CONNECTED: Final = record(

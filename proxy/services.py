@@ -1,5 +1,6 @@
 """What every handler may use: opened once a process, closed after the last request."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -8,6 +9,7 @@ from django.conf import settings
 from billing.database import Database
 from billing.gate import Gate, GateSettings
 from billing.reads import Reads
+from providers import tokens
 from providers.upstream import Upstream
 from proxy.metrics import Metrics
 from proxy.snapshot import Snapshots
@@ -44,6 +46,7 @@ class Services:
         )
         await services.gate.open()
         await services.snapshots.open()
+        await asyncio.to_thread(tokens.warm)
         return services
 
     async def close(self) -> None:

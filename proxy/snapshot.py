@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -20,7 +21,7 @@ from config.kit import clock, ids, limits
 from paywalls import config, keys, rules
 from paywalls.pricing import Rates
 from paywalls.types import KeyConfig, PaywallConfig
-from providers import catalog
+from providers import catalog, connections
 from providers.types import CatalogModel, Catalogue
 from proxy.errors import InvalidApiKeyError
 from proxy.listener import listen
@@ -228,6 +229,13 @@ class Snapshots:
         if not siblings:
             del self._digests[caller.paywall.id]
             self._snapshots.pop(caller.paywall.id, None)
+
+    async def note_trouble(self, connection_id: UUID, trouble: str) -> None:
+        """Tell the developer, on the connection, what its provider refuses with."""
+        with suppress(GateUnavailableError):
+            await self._loader.once(
+                connection_id, lambda: connections.note_trouble(connection_id, trouble)
+            )
 
     async def _keep_touching(self) -> None:
         while True:

@@ -36,7 +36,10 @@ async def answer(exchange: Exchange, services: Services | None, *, is_draining: 
         await write(exchange.send, status, {"status": word}, headers)
     else:
         _check_operator(exchange)
-        text = services.metrics.exposition() if services else b""
+        text = b""
+        if services is not None:
+            services.metrics.holds_open = services.gate.holds_open
+            text = services.metrics.exposition()
         await write(exchange.send, 200, text, headers, (b"content-type", CONTENT_TYPE))
 
 

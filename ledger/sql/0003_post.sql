@@ -134,7 +134,7 @@ DECLARE
     v_id uuid := ledger_uuid7();
 BEGIN
     SELECT * INTO v_wallet FROM ledger_account WHERE id = p_wallet FOR NO KEY UPDATE;
-    v_amount := least(v_wallet.owed, v_wallet.posted - v_wallet.held);
+    v_amount := least(v_wallet.owed, v_wallet.posted - v_wallet.held - greatest(v_wallet.floor, 0));
     IF v_amount <= 0 THEN RETURN 0; END IF;
     PERFORM ledger_post(
         v_id, 'collection', 'collection', v_id::text, NULL, NULL, 'ledger', NULL, NULL,

@@ -14,7 +14,6 @@ from providers.demo.samples import sample
 REASONING_TOKENS: Final = 48
 OVERRUN_TIMES: Final = 12
 QUOTE_CHARS: Final = 2_000
-CHOICES_MAX: Final = 16
 _ASKS_FOR_TOOL: Final = re.compile(r"\b(?:tool|function)s?\b", re.IGNORECASE)
 
 
@@ -48,7 +47,7 @@ def answer(request: Mapping[str, Any]) -> Answer:
     reasoning = min(REASONING_TOKENS, limit) if model.endswith("-reasoning") else 0
     count = request.get("n") or 1
     choices = []
-    for index in range(min(count, CHOICES_MAX)):
+    for index in range(count):
         whole = _choice(request, prompt_tokens, index)
         choices.append(_limited(whole, request, limit - reasoning))
     completion = sum(
@@ -86,7 +85,7 @@ def _choice(request: Mapping[str, Any], prompt_tokens: int, index: int) -> Choic
     last = _last_message(request)
     tool = _wanted_tool(request, last)
     if tool is not None:
-        function = tool.get("function", {})
+        function = tool["function"]
         arguments = sample(function.get("parameters") or {"type": "object"}, _text(last))
         return Choice(
             text=orjson.dumps(arguments).decode(),
@@ -95,8 +94,10 @@ def _choice(request: Mapping[str, Any], prompt_tokens: int, index: int) -> Choic
         )
     wanted = request.get("response_format") or {}
     if wanted.get("type") == "json_schema":
-        schema = (wanted.get("json_schema") or {}).get("schema") or {"type": "object"}
-        return Choice(text=orjson.dumps(sample(schema, _text(last))).decode(), finish_reason="stop")
+        format_ = wanted.get("json_schema")
+        schema = format_.get("schema") if isinstance(format_, dict) else None
+        value = sample(schema or {"type": "object"}, _text(last))
+        return Choice(text=orjson.dumps(value).decode(), finish_reason="stop")
     if wanted.get("type") == "json_object":
         fields = {"model": request["model"], "echo": _quote(last), "prompt_tokens": prompt_tokens}
         return Choice(text=orjson.dumps(fields).decode(), finish_reason="stop")
@@ -152,18 +153,16 @@ def _wanted_tool(request: Mapping[str, Any], last: Mapping[str, Any]) -> dict[st
     if not tools or choice == "none" or last.get("role") == "tool":
         return None
     said = _text(last)
-    if isinstance(choice, dict):
-        said = str(choice.get("function", {}).get("name"))
-    named = [tool for tool in tools if str(tool.get("function", {}).get("name")) in said]
+    if isinstance(choice, dict) and isinstance(choice.get("function"), dict):
+        said = str(choice["function"].get("name"))
+    named = [tool for tool in tools if str(tool["function"].get("name")) in said]
     is_asked = choice == "required" or isinstance(choice, dict) or _ASKS_FOR_TOOL.search(said)
     return next(iter(named), tools[0] if is_asked else None)
 
 
 def _last_message(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    for message in reversed(request["messages"]):
-        if isinstance(message, dict) and message.get("role") in ("user", "tool"):
-            return message
-    return {}
+    asked = [each for each in request["messages"] if each.get("role") in ("user", "tool")]
+    return asked[-1] if asked else {}
 
 
 def _text(message: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from providers import tokens
-from providers.demo import wire
+from providers.demo import requests, wire
 from providers.demo.answers import Answer, answer, words
 from providers.demo.models import MODELS
 
@@ -62,7 +62,7 @@ class Demo:
             await _json(send, 404, wire.error("There is nothing here.", code="not_found"))
 
     async def _chat(self, body: bytes | None, receive: Receive, send: Send) -> None:
-        request = _request(body)
+        request = requests.read(body)
         if request is None:
             await _json(send, 400, wire.error("The body must be a chat completion request."))
             return
@@ -176,27 +176,6 @@ async def _body(receive: Receive) -> bytes | None:
         parts.append(part)
         if not message.get("more_body"):
             return b"".join(parts)
-
-
-def _request(body: bytes | None) -> dict[str, Any] | None:
-    """The chat request, if it has the few things that the demo needs."""
-    try:
-        request = orjson.loads(body or b"")
-    except orjson.JSONDecodeError:
-        return None
-    fits = (
-        isinstance(request, dict)
-        and isinstance(request.get("model"), str)
-        and isinstance(request.get("messages"), list)
-        and bool(request["messages"])
-        and all(_is_count(request.get(name)) for name in ("n", "max_tokens"))
-        and _is_count(request.get("max_completion_tokens"))
-    )
-    return request if fits else None
-
-
-def _is_count(value: object) -> bool:
-    return value is None or (type(value) is int and value > 0)
 
 
 async def _json(

@@ -3,12 +3,11 @@
 from billing.types import Movement
 from config.kit import ids
 from config.kit.money import format_nanos
-from paywalls import links, messages
 from paywalls.decisions import NeedsTopUp
-from proxy import fields
-from proxy.errors import payment_required, refusal_of
+from proxy import fields, messages
+from proxy.errors import refusal_of
 from proxy.requests import Call
-from proxy.responses import money_headers, send_error, send_json
+from proxy.responses import money_headers, send_json
 from proxy.services import Services
 
 
@@ -54,22 +53,16 @@ async def _answer_charged(services: Services, call: Call, movement: Movement) ->
 
 async def _answer_broke(services: Services, call: Call, decision: NeedsTopUp) -> None:
     """A text with the link, ready to render; or 402 with the same facts."""
-    paywall = call.caller.paywall
-    reason = "debt" if decision.debt else "topup_required"
-    services.metrics.decided(reason)
-    call.facts["decision"] = reason
-    url = links.checkout_url(decision.user_id)
-    message = messages.render(
-        paywall.templates[messages.Event.INSUFFICIENT_FUNDS], url=url, name=paywall.name
-    )
-    headers = money_headers(reason, cost_nanos=0, balance_nanos=decision.balance_nanos)
+    notice = messages.notice_of(call, decision)
+    services.metrics.decided(notice.status)
+    call.facts["decision"] = notice.status
     if call.error_mode:
-        await send_error(call, payment_required(reason, message, url=url), headers)
+        await messages.send_refusal(call, notice)
         return
     answer: dict[str, object] = {
         "success": False,
-        "message": message,
-        "url": url,
-        "reason": reason,
+        "message": notice.text,
+        "url": notice.url,
+        "reason": notice.reason,
     }
-    await send_json(call, 200, answer, headers)
+    await send_json(call, 200, answer, messages.headers_of(notice))

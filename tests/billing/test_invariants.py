@@ -28,7 +28,8 @@ DAMAGE = {
     "I5": "UPDATE ledger_lot SET remaining = 9999, amount = 9999 WHERE account_id = %(wallet)s",
     "I6": "DELETE FROM ledger_entry WHERE id = (SELECT min(id) FROM mine)",
     "I7": "UPDATE ledger_hold SET settled = settled - 1 WHERE account_id = %(wallet)s",
-    "I8": "WITH spared AS (UPDATE ledger_sweep SET grace_until = NULL) UPDATE ledger_hold SET state = 0, lease_until = now() - interval '1 h',"
+    "I8": "WITH spared AS (UPDATE ledger_sweep SET grace_until = NULL)"
+    " UPDATE ledger_hold SET state = 0, lease_until = now() - interval '1 h',"
     " resolved_at = NULL, settled = NULL WHERE account_id = %(wallet)s",
     "I9": "UPDATE ledger_hold SET resolved_at = created_at - interval '1 s'"
     " WHERE account_id = %(wallet)s",

@@ -177,6 +177,13 @@ class TestRotate:
         assert (again.key_last_four, again.trouble) == ("3210", "")
         assert changes_of(made)[-1].action == "connection.key_rotated"
 
+    def test_no_key_is_sealed_for_an_address_that_is_not_allowed(self, paywall: Paywall, settings):
+        settings.EGRESS_ALLOW = ("127.0.0.1",)
+        made = create(paywall, kind="compatible", base_url="http://127.0.0.1:9/v1")
+        settings.EGRESS_ALLOW = ()
+        with transaction.atomic(), pytest.raises(DestinationRefusedError):
+            connections.rotate(made, KEY, actor=ACTOR)
+
     def test_no_key_is_no_rotation(self, paywall: Paywall):
         made = create(paywall)
         with transaction.atomic(), pytest.raises(InvalidRequestError):

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import hypothesis
 import orjson
 import pytest
+from hypothesis import strategies as st
 
 from providers import tokens
 from providers.demo.answers import words
@@ -269,7 +271,35 @@ class TestConnection:
         ({"$ref": "#/$defs/x", "$defs": {"x": {"type": "boolean"}}}, True),
         ({"properties": {"a": {"type": "string"}}}, {"a": "text"}),
         ({"$ref": "#"}, None),
+        ({"type": "string", "minLength": 10**9}, "text" + "." * 196),
+        ({"type": "string", "maxLength": "x", "minLength": -1}, "text"),
+        ({"type": "object", "properties": [1]}, {}),
+        ({"enum": "abc"}, "text"),
     ],
 )
 def test_samples_fit(schema: dict[str, Any], value: Any):
     assert sample(schema, "text") == value
+
+
+def test_a_schema_that_refers_to_itself_ends():
+    names = "abcdefghij"
+    schema = {"type": "object", "properties": {name: {"$ref": "#"} for name in names}}
+    assert str(sample(schema, "text")).count(":") <= 1_000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 300) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+FIELDS = ("messages", "tools", "tool_choice", "response_format", "stop", "n", "stream_options")
+
+
+@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.given(st.dictionaries(st.sampled_from(FIELDS), JSON))
+async def test_no_request_breaks_it(fields: dict[str, Any]):
+    transport = httpx.ASGITransport(app=Demo(word_s=0))
+    async with httpx.AsyncClient(transport=transport, base_url="http://demo") as client:
+        body = {"model": "echo-1", "messages": HI} | fields
+        response = await client.post("/v1/chat/completions", json=body)
+    assert response.status_code in (200, 400)

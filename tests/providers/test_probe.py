@@ -84,6 +84,14 @@ class TestTest:
         assert "127.0.0.1" not in outcome.message
         assert len(fake.requests) == 1
 
+    async def test_a_trickle_ends(
+        self, fake: FakeUpstream, saved: Connection, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(probe, "TOTAL_S", 0)
+        fake.behaviour = "bytewise"
+        outcome, _ = await outcome_of(saved)
+        assert outcome.message == "The provider's answer takes too long."
+
     async def test_nobody_there(self, saved: Connection):
         saved.base_url = "http://127.0.0.1:1/v1"
         saved.sealed_key = None

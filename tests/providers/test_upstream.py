@@ -148,9 +148,10 @@ class TestPost:
         self, fake: FakeUpstream, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("config.kit.limits.UPSTREAM_SPARE_MAX", 2)
-        replies = [await upstream.post(endpoint(fake), PATH, body("normal")) for _ in range(4)]
-        for reply in replies:
+        posts = (upstream.post(endpoint(fake), PATH, body("normal")) for _ in range(4))
+        for reply in await asyncio.gather(*posts):
             await reply.read()
+        assert fake.connections == 4
         (pool,) = upstream._pools.values()
         async with asyncio.timeout(1):
             await until(lambda: len(pool._open) == 2)

@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator
 import pytest
 from asgiref.sync import sync_to_async
 
+from config.kit import egress
+from providers.upstream import Upstream
 from proxy.asgi import Application
+from tests.fakes.upstream import FakeUpstream
 from tests.proxy import edge
-from tests.proxy.tenant import Tenant, make_tenant
+from tests.proxy.tenant import Tenant, heard, make_tenant
+from tests.support.chats import Wall, wall_of
 
 
 @pytest.fixture
@@ -22,4 +26,29 @@ async def app() -> AsyncIterator[Application]:
 
 @pytest.fixture
 async def tenant(app: Application) -> Tenant:
-    return await sync_to_async(make_tenant)(app)
+    """Known to the process, with every change of its making heard."""
+    made = await sync_to_async(make_tenant)(app)
+    assert app._services
+    await heard(app._services.snapshots)
+    return made
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeUpstream]:
+    """A provider on a port of its own."""
+    async with FakeUpstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """The hot path's client, which may connect to it."""
+    client = Upstream(egress.policy(["127.0.0.0/8"]))
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def wall(fake: FakeUpstream, upstream: Upstream) -> Wall:
+    """A paywall in memory that sells the fake provider's model."""
+    return wall_of(fake, upstream)

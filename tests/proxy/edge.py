@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import orjson
 
 from proxy.asgi import Application
+from proxy.requests import Message
 
 JSON = (b"content-type", b"application/json")
 
@@ -26,7 +27,8 @@ class Answer:
 
     @property
     def code(self) -> str:
-        return self.json["error"]["code"]
+        code: str = self.json["error"]["code"]
+        return code
 
 
 async def send(
@@ -46,12 +48,14 @@ async def send(
         {"type": "http.request", "body": piece, "more_body": True} for piece in pieces or ()
     ]
     incoming.append({"type": "http.request", "body": raw, "more_body": False})
-    sent: list[dict[str, Any]] = []
+    sent: list[Message] = []
 
     async def receive() -> dict[str, Any]:
-        return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+        if not incoming:
+            await asyncio.Event().wait()  # The client stays, and has said everything.
+        return incoming.pop(0)
 
-    async def take(message: dict[str, Any]) -> None:
+    async def take(message: Message) -> None:
         sent.append(message)
 
     scope = {
@@ -76,8 +80,8 @@ async def send(
 @asynccontextmanager
 async def running(app: Application) -> AsyncIterator[Application]:
     """The application between the two ends of its lifespan."""
-    incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-    outgoing: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    incoming: asyncio.Queue[Message] = asyncio.Queue()
+    outgoing: asyncio.Queue[Message] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan"}, incoming.get, outgoing.put))
     await incoming.put({"type": "lifespan.startup"})
     assert (await outgoing.get())["type"] == "lifespan.startup.complete"

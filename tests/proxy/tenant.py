@@ -1,10 +1,15 @@
 """A paywall that calls the public API."""
 
+import asyncio
 from dataclasses import dataclass, field
+
+from asgiref.sync import sync_to_async
+from django.db import connection
 
 from config.kit import ids
 from paywalls.models import ApiKey, Paywall
 from proxy.asgi import Application
+from proxy.snapshot import Snapshots
 from tests.factories import PaywallFactory, PriceVersionFactory, make_key
 from tests.proxy import edge
 from tests.proxy.edge import Answer
@@ -34,7 +39,8 @@ class Tenant:
     async def balance(self, user: str = "") -> str:
         answer = await self.get(f"/v1/user/balance?user={user or self.user}")
         assert answer.status == 200, answer.body
-        return answer.json["balance"]
+        balance: str = answer.json["balance"]
+        return balance
 
 
 def make_tenant(app: Application, **fields) -> Tenant:
@@ -42,3 +48,17 @@ def make_tenant(app: Application, **fields) -> Tenant:
     paywall = PaywallFactory.create()
     PriceVersionFactory.create(paywall=paywall)
     return Tenant(app, paywall, *make_key(paywall), **fields)
+
+
+async def heard(snapshots: Snapshots) -> None:
+    """Returns when all changes so far have been heard of; within a second or not at all."""
+    marker = ids.uuid7()
+
+    def mark():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify('paywalls_config', %s)", [str(marker)])
+
+    async with asyncio.timeout(1):
+        await sync_to_async(mark)()
+        while marker not in snapshots._dropped:  # noqa: ASYNC110 - nothing to wait on
+            await asyncio.sleep(0.001)

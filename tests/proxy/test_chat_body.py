@@ -94,6 +94,10 @@ class TestRead:
     def test_refuses_garbage_for_stream_options(self):
         assert refused(stream=True, stream_options="x") == "stream_options"
 
+    @pytest.mark.parametrize("value", [5, "x", {}, True])
+    def test_refuses_tools_that_are_no_list(self, value):
+        assert refused(tools=value) == "tools"
+
     def test_asks_for_usage_only_in_streams(self):
         options = {"include_usage": True}
         assert chat_body.read(request(stream=True, stream_options=options)).include_usage

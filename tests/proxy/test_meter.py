@@ -108,6 +108,16 @@ class TestMeasure:
         found = await meter.measure("completed")
         assert (found.source, found.usage.completion) == ("estimated", 1)
 
+    @pytest.mark.parametrize(("last", "source"), [(5, "provider"), (-5, "estimated")])
+    async def test_the_last_report_counts(self, last, source):
+        meter = Meter(terms())
+        meter.took(event("hello"))
+        for completion in (1, -1, last):
+            meter.report(usage(9, completion))
+        found = await meter.measure("completed")
+        assert found.source == source
+        assert found.usage.completion == (5 if last > 0 else 1)
+
     async def test_hidden_reasoning_is_believed(self):
         details = {"completion_tokens_details": {"reasoning_tokens": 3_990}}
         meter = Meter(terms())

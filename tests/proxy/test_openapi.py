@@ -1,6 +1,7 @@
 """The document says what the routes do."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -17,8 +18,8 @@ from providers.models import Model
 from proxy import openapi
 from proxy.asgi import Application
 from proxy.routes import ROUTES
-from tests.proxy import edge
 from tests.factories import ConnectionFactory
+from tests.proxy import edge
 from tests.proxy.server import serving
 from tests.proxy.tenant import Tenant, make_tenant
 
@@ -30,8 +31,9 @@ CHECKS = [
 ]
 
 
-def document() -> dict:
-    return orjson.loads(openapi.document())
+def document() -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(openapi.document())
+    return found
 
 
 def test_it_has_exactly_the_routes_that_exist():
@@ -109,4 +111,6 @@ def test_random_requests_get_documented_answers(case, served):
     """No 5xx of ours, and no status, type or shape that the document does not name."""
     base_url, tenant = served
     sent = {"Authorization": f"Bearer {tenant.token}"}
-    case.call_and_validate(base_url=base_url, headers=sent, checks=CHECKS)
+    response = case.call_and_validate(base_url=base_url, headers=sent, checks=CHECKS)
+    # 502: the provider does not answer.
+    assert response.status_code < 500 or response.status_code == 502

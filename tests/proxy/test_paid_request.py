@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
+import openai
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
 from django.test import override_settings
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from config.kit.money import format_micros, parse_nanos
 from providers.models import Model
@@ -17,6 +20,7 @@ from tests.support.chats import Client, request
 
 CHAT = "/v1/chat/completions"
 COST = {"prompt": 1_000_000_000, "completion": 2_000_000_000}
+SAY: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Say something."}]
 CHARGE = (9 * 1_000 + 5 * 2_000) * 12 // 10
 """The fake provider's usage at that cost and the factory's 20 %."""
 
@@ -175,3 +179,76 @@ async def test_trouble_costs_nothing_and_frees_the_hold(shop, fake):
     client = await chat(shop, asked(shop), Client())
     assert client.status == 502
     assert await shop.balance() == "1000000"
+
+
+class TestOfficialClient:
+    """OpenAI's own Python client, unchanged: only base URL and key differ."""
+
+    @pytest.fixture
+    async def client(self, shop: Tenant) -> AsyncIterator[openai.AsyncOpenAI]:
+        transport = httpx.ASGITransport(app=shop.app)
+        async with openai.AsyncOpenAI(
+            api_key=shop.token,
+            base_url="http://paywalls.test/v1",
+            max_retries=0,
+            # The client's annotations name its own copy of httpx.
+            http_client=httpx.AsyncClient(transport=transport),  # type: ignore[arg-type]
+        ) as found:
+            yield found
+
+    async def test_a_whole_answer(self, client, shop):
+        answer = await client.chat.completions.create(model="model", messages=SAY, user=shop.user)
+        assert answer.choices[0].message.content == "Hello there, this is fake."
+
+    async def test_a_stream_with_its_usage_and_cost(self, client, shop):
+        stream = await client.chat.completions.create(
+            model="model",
+            messages=SAY,
+            user=shop.user,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = [chunk async for chunk in stream]
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        assert text == "Hello there, this is fake."
+        assert chunks[-1].usage.prompt_tokens == 9
+        assert chunks[-1].usage.model_extra == {"cost": 0.0000228}
+
+    async def test_a_stream_that_breaks_off_raises(self, client, shop, fake: FakeUpstream):
+        fake.behaviour = "eof"
+        stream = await client.chat.completions.create(
+            model="model", messages=SAY, user=shop.user, stream=True
+        )
+        seen: list[object] = []
+
+        async def read() -> None:
+            async for chunk in stream:
+                seen.append(chunk)  # noqa: PERF401 - A comprehension would keep none.
+
+        with pytest.raises(openai.APIError) as caught:
+            await read()
+        assert seen
+        assert caught.value.code == "upstream_error"
+
+    async def test_who_has_no_money_reads_the_link(self, client):
+        answer = await client.chat.completions.create(model="model", messages=SAY, user="broke")
+        assert "/v1/checkout/" in answer.choices[0].message.content
+
+    async def test_who_has_no_money_gets_402_where_errors_are_wanted(self, client):
+        with pytest.raises(openai.APIStatusError) as caught:
+            await client.chat.completions.create(
+                model="model", messages=SAY, user="broke", extra_headers={"X-Paywall-Mode": "error"}
+            )
+        assert caught.value.status_code == 402
+        assert caught.value.code == "topup_required"
+
+    async def test_refusals_become_the_clients_own_exceptions(
+        self, client, shop, fake: FakeUpstream
+    ):
+        with pytest.raises(openai.NotFoundError):
+            await client.chat.completions.create(model="nothing", messages=SAY, user=shop.user)
+        with pytest.raises(openai.BadRequestError):
+            await client.chat.completions.create(model="model", messages=[], user=shop.user)
+        fake.behaviour = "429"
+        with pytest.raises(openai.RateLimitError):
+            await client.chat.completions.create(model="model", messages=SAY, user=shop.user)

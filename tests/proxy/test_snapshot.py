@@ -8,10 +8,10 @@ import threading
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from billing.errors import GateUnavailableError
-from config.kit import clock, ids, limits
+from config.kit import clock, limits
 from paywalls import config, keys
 from paywalls.models import ApiKey, PriceVersion
 from providers.models import Model
@@ -20,14 +20,14 @@ from proxy import listener
 from proxy.errors import InvalidApiKeyError
 from proxy.snapshot import Caller, Snapshots
 from tests.factories import ConnectionFactory, make_key
-from tests.proxy.tenant import Tenant
+from tests.proxy.tenant import Tenant, heard
 
 FOREVER_S = 3600.0
 
 
 @pytest.fixture
 def snapshots(tenant: Tenant, settings) -> Snapshots:
-    """Listening, and with a memory so long that only what is heard makes it forget."""
+    """With a memory so long that only what is heard makes it forget."""
     settings.SNAPSHOT_TTL_S = FOREVER_S
     assert tenant.app._services
     return tenant.app._services.snapshots
@@ -45,20 +45,6 @@ def loads(monkeypatch) -> list[str]:
 
     monkeypatch.setattr("proxy.snapshot.config.load", counting)
     return seen
-
-
-async def heard(snapshots: Snapshots) -> None:
-    """Returns when all changes so far have been heard of; within a second or not at all."""
-    marker = ids.uuid7()
-
-    def mark():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify('paywalls_config', %s)", [str(marker)])
-
-    async with asyncio.timeout(1):
-        await sync_to_async(mark)()
-        while marker not in snapshots._dropped:
-            await asyncio.sleep(0.001)
 
 
 class TestMemory:
@@ -101,9 +87,9 @@ class TestMemory:
         assert loads == []
 
     async def test_it_is_bounded(self, tenant, snapshots, monkeypatch):
-        monkeypatch.setattr(limits, "SNAPSHOT_KEYS_MAX", 2)
         texts = [(await sync_to_async(make_key)(tenant.paywall))[1] for _ in range(4)]
         await heard(snapshots)
+        monkeypatch.setattr(limits, "SNAPSHOT_KEYS_MAX", 2)
         for text in texts:
             await snapshots.caller(text)
         assert len(snapshots._callers) == 2
@@ -183,7 +169,7 @@ class TestChanges:
         before = snapshots._generation
         await asyncio.to_thread(cut_ears, owner)
         async with asyncio.timeout(5):
-            while snapshots._generation < before + 2:
+            while snapshots._generation < before + 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         assert not snapshots._callers
         await asyncio.wait_for(snapshots.heard.wait(), 5)
@@ -219,7 +205,8 @@ class TestRates:
 
         await sync_to_async(connect)()
         await heard(snapshots)
-        return await snapshots.caller(tenant.token)
+        found: Caller = await snapshots.caller(tenant.token)
+        return found
 
     def model(self, caller: Caller) -> CatalogModel:
         return next(model for model in caller.catalogue.models.values() if model.upstream == "m")

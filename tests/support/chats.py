@@ -20,6 +20,7 @@ from providers.adapters.base import Adapter
 from providers.adapters.compatible import Compatible
 from providers.errors import FailedError
 from providers.types import CatalogModel, Endpoint, Policy, Timeouts
+from providers.upstream import Upstream
 from proxy import chat
 from proxy.meter import Terms
 from proxy.metrics import Metrics
@@ -27,6 +28,7 @@ from proxy.offers import Offer
 from proxy.requests import Call, IdempotencyKey, Message
 from proxy.services import Services
 from tests.fakes.gate import FakeGate, FakeReads
+from tests.fakes.upstream import FakeUpstream
 
 RATES = Rates(prompt=1_000_000_000, completion=2_000_000_000)
 """1 and 2 units per million tokens: 1,000 and 2,000 nanos each."""
@@ -168,6 +170,16 @@ class Snapshot:
 
 
 @dataclass
+class Troubles:
+    """What the developer was told of refused provider keys, by connection."""
+
+    noted: dict[UUID, str] = field(default_factory=dict)
+
+    async def note_trouble(self, connection_id: UUID, trouble: str) -> None:
+        self.noted[connection_id] = trouble
+
+
+@dataclass
 class Wall:
     """A paywall with one key, in memory, and what its chats go through."""
 
@@ -175,6 +187,7 @@ class Wall:
     gate: FakeGate = field(default_factory=FakeGate)
     reads: FakeReads = field(default_factory=FakeReads)
     snapshot: Snapshot = field(default_factory=Snapshot)
+    snapshots: Troubles = field(default_factory=Troubles)
     upstream: Any = field(default_factory=NoUpstream)
     metrics: Metrics = field(default_factory=Metrics)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -186,7 +199,11 @@ class Wall:
         return cast(
             "Services",
             SimpleNamespace(
-                gate=self.gate, reads=self.reads, upstream=self.upstream, metrics=self.metrics
+                gate=self.gate,
+                reads=self.reads,
+                upstream=self.upstream,
+                snapshots=self.snapshots,
+                metrics=self.metrics,
             ),
         )
 
@@ -295,3 +312,14 @@ def terms(at: Endpoint | None = None, *, cost: Rates | None = COST, **more: Any)
         "usd_rate_nanos": NANOS,
     }
     return Terms(offer=offer, **(fields | more))
+
+
+def wall_of(
+    fake: FakeUpstream,
+    upstream: Upstream,
+    *,
+    policy: Policy | None = None,
+    timeouts: Timeouts = TIMEOUTS,
+) -> Wall:
+    at = endpoint(fake.url, policy=policy, timeouts=timeouts)
+    return Wall(models=[model(at)], upstream=upstream)

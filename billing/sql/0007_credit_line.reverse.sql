@@ -1,0 +1,1 @@
+DROP FUNCTION billing_credit_line(uuid, bigint);
