@@ -43,10 +43,8 @@ class Line:
             connection = self._pgconn()
             connection.send_query_prepared(name, [text.encode() for text in arguments])
             result = await self._result(connection)
-        except (psycopg.OperationalError, asyncio.CancelledError, TimeoutError) as error:
+        except (psycopg.OperationalError, asyncio.CancelledError):
             await self.close()
-            if isinstance(error, TimeoutError):
-                raise psycopg.OperationalError("the database does not answer") from error
             raise
         if result.status not in OK:
             raise error_from_result(result)
@@ -77,12 +75,16 @@ class Line:
 
     async def _result(self, connection: "pq.abc.PGconn") -> "pq.abc.PGresult":
         """The result of what was sent; there is one, and then none."""
-        async with asyncio.timeout(CALL_S):
-            while connection.flush():
-                await self._writable(connection.socket)
-            while connection.is_busy():
-                self._readable = asyncio.get_running_loop().create_future()
+        while connection.flush():
+            await self._writable(connection.socket)
+        if connection.is_busy():
+            loop = asyncio.get_running_loop()
+            self._readable = loop.create_future()
+            timer = loop.call_later(CALL_S, self._expire)
+            try:
                 await self._readable
+            finally:
+                timer.cancel()
         result = connection.get_result()
         if result is None:
             raise psycopg.OperationalError("the connection was lost")
@@ -108,6 +110,10 @@ class Line:
             return
         if done and waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    def _expire(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_exception(psycopg.OperationalError("the database does not answer"))
 
     async def _writable(self, socket: int) -> None:
         loop = asyncio.get_running_loop()

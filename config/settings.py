@@ -174,7 +174,7 @@ CELERY_TIMEZONE = "UTC"
 
 # Billing
 
-HOLD_LEASE_S = env.seconds("HOLD_LEASE_S", 30)
+HOLD_LEASE_S = env.whole("HOLD_LEASE_S", 30, least=2)
 HOLD_HEARTBEAT_S = env.seconds("HOLD_HEARTBEAT_S", 2)
 
 # Providers

@@ -2,11 +2,14 @@
 
 from django.urls import path
 
-from dashboard.views import home, pay
+from dashboard.views import docs, home, pay
 
 app_name = "dashboard"
 
 urlpatterns = [
     path("", home.index, name="home"),
+    path("docs/", docs.show, name="docs"),
+    path("docs/<slug:name>/", docs.show, name="docs-page"),
+    path("docs/decisions/<slug:name>/", docs.show_decision, name="docs-decision"),
     path("pay/<str:token>", pay.show, name="pay"),
 ]

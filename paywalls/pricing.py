@@ -33,13 +33,18 @@ class Usage:
     tools: int = 0
 
     def __post_init__(self) -> None:
-        assert all(getattr(self, f.name) >= 0 for f in fields(self)), self
+        assert min(self.prompt, self.completion, self.cached, self.cache_write) >= 0, self
+        assert min(self.reasoning, self.audio_prompt, self.audio_completion) >= 0, self
+        assert min(self.images, self.seconds, self.characters, self.tools) >= 0, self
         assert self.cached + self.cache_write + self.audio_prompt <= self.prompt, self
         assert self.reasoning + self.audio_completion <= self.completion, self
 
     def as_dict(self) -> dict[str, int]:
         """Only what is not zero: the form it is stored in."""
-        return {f.name: count for f in fields(self) if (count := getattr(self, f.name))}
+        return {name: count for name in USAGE_FIELDS if (count := getattr(self, name))}
+
+
+USAGE_FIELDS: Final = tuple(f.name for f in fields(Usage))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

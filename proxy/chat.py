@@ -23,7 +23,6 @@ from proxy.chat_errors import MaxCostExceededError
 from proxy.dispatch import Dispatch, Plan
 from proxy.errors import ModelNotAllowedError, TokenLimitError, refusal_of
 from proxy.estimate import BOUND_PERCENT, estimate, output_bound
-from proxy.meter import THREAD_BYTES
 from proxy.offers import Offer, find_offers
 from proxy.requests import Call
 from proxy.responses import NO_RETRY, send_error
@@ -139,7 +138,7 @@ def _ask(call: Call, plan: Plan) -> Ask:
     offer, key = plan.offers[0], call.idempotency
     return Ask(
         request_id=call.request_id,
-        payer=call.caller.payer(call.user),
+        payer=call.payer,
         want_nanos=plan.estimate.want_nanos,
         least_nanos=plan.estimate.least_nanos,
         facts={
@@ -174,7 +173,7 @@ async def _check_prompt(call: Call, offer: Offer, bound: int) -> None:
 async def _count_prompt(call: Call, offer: Offer) -> int:
     """Exactly, by the model's own tokenizer where it is known; long prompts in a thread."""
     model = offer.model.upstream
-    if len(call.raw) <= THREAD_BYTES:
+    if tokens.is_quick(model, len(call.raw)):
         return tokens.count_prompt(call.body, model)
     return await asyncio.to_thread(tokens.count_prompt, call.body, model)
 

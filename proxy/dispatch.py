@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from django.conf import settings
@@ -30,6 +31,7 @@ from proxy.services import Services
 
 PATH: Final = "/chat/completions"
 NOTHING: Final = Progress(charge_nanos=0, provider_cost_nanos=0, delivered=False, usage={})
+PSEUDONYMS_KEPT: Final = 10_000
 LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 
 logger = logging.getLogger("paywalls.proxy")
@@ -204,7 +206,7 @@ class Dispatch:
         measure = self.measured
         return Bill(
             request_id=call.request_id,
-            payer=call.caller.payer(call.user),
+            payer=call.payer,
             charge_nanos=measure.charge_nanos if measure else 0,
             provider_cost_nanos=measure.provider_cost_nanos if measure else 0,
             status=status,
@@ -246,8 +248,12 @@ class Dispatch:
 
 def pseudonym(call: Call) -> str:
     """What providers are told of the end user: always the same, and nothing about the person."""
-    name = f"{call.caller.paywall.id}:{call.user}"
-    return crypto.keyed_hash(name, pepper=_pepper()).hex()[:32]
+    return _pseudonym(call.caller.paywall.id, call.user)
+
+
+@lru_cache(maxsize=PSEUDONYMS_KEPT)
+def _pseudonym(paywall_id: UUID, user: str) -> str:
+    return crypto.keyed_hash(f"{paywall_id}:{user}", pepper=_pepper()).hex()[:32]
 
 
 @cache

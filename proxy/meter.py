@@ -30,9 +30,6 @@ SLACK_TOKENS: Final = 16
 KEPT_BYTES_MAX: Final = 262_144
 """Output that is kept uncounted: about a thousand events."""
 
-THREAD_BYTES: Final = 32_768
-"""Texts longer than this are counted in a thread: a millisecond's work stays on the loop."""
-
 NO_USAGE: Final = Usage()
 
 logger = logging.getLogger("paywalls.proxy")
@@ -204,7 +201,7 @@ class Meter:
     async def _counted_usage(self) -> Usage:
         terms = self._terms
         model = terms.offer.model.upstream
-        if terms.body_bytes + self.size <= THREAD_BYTES:
+        if tokens.is_quick(model, terms.body_bytes + self.size):
             prompt, completion = tokens.count_prompt(terms.request, model), self._count()
         else:
             prompt = await asyncio.to_thread(tokens.count_prompt, terms.request, model)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from billing.types import Payer
 from config.kit import ids
 
 if TYPE_CHECKING:
@@ -102,3 +103,11 @@ class Call:
     idempotency: IdempotencyKey | None = None
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
+    _payer: Payer | None = None
+
+    @property
+    def payer(self) -> Payer:
+        """Whose wallet pays, under which terms."""
+        if self._payer is None:
+            self._payer = self.caller.payer(self.user)
+        return self._payer

@@ -17,7 +17,7 @@ COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 DECIMAL: Final[Schema] = {
     "type": "string",
-    "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]{1,9})?$",
+    "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]{1,9})?$",
     "description": "A decimal string in the paywall's currency.",
     "examples": ["0.001"],
 }

@@ -78,7 +78,13 @@ class Bench:
         self.targets["nginx"] = (f"http://{servers.HOST}:{port}/v1", "none")
 
     def start_web(self, port: int, key: str) -> None:
-        uvicorn = [sys.executable, "-m", "uvicorn", "--loop=uvloop", "--http=httptools"]
+        uvicorn = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--loop=uvloop",
+            "--http=config.protocol:Protocol",
+        ]
         uvicorn += ["--ws=none", "--no-access-log", "--no-proxy-headers", "--lifespan=on"]
         web = self.start_child("web", [*uvicorn, f"--port={port}", "config.asgi:application"], port)
         url = f"http://{servers.HOST}:{port}"

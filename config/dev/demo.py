@@ -88,7 +88,13 @@ class Demo:
         self.tell(sample)
 
     def start_product(self, provider_port: int) -> None:
-        uvicorn = [sys.executable, "-m", "uvicorn", "--loop=uvloop", "--http=httptools"]
+        uvicorn = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--loop=uvloop",
+            "--http=config.protocol:Protocol",
+        ]
         uvicorn += ["--ws=none", "--no-access-log", "--no-server-header", "--no-proxy-headers"]
         celery = [sys.executable, "-m", "celery", "--app=config.celery"]
         worker = [*celery, "worker", "--pool=threads", "--concurrency=4", "--loglevel=INFO"]

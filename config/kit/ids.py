@@ -37,6 +37,8 @@ PREFIXES: Final = {
     "wd": "withdrawal",
 }
 
+_PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
+_SHIFTS: Final = tuple(range(120, -1, -10))
 _VALUES: Final = {character: value for value, character in enumerate(ALPHABET)}
 
 
@@ -60,11 +62,7 @@ def encode(prefix: str, value: UUID) -> str:
     """
     assert prefix in PREFIXES, prefix
     number = value.int
-    characters = []
-    for _ in range(TEXT_LENGTH):
-        number, digit = divmod(number, 32)
-        characters.append(ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(characters))}"
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def decode(prefix: str, text: str) -> UUID | None:

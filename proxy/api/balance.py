@@ -8,6 +8,6 @@ from proxy.services import Services
 
 async def show(services: Services, call: Call) -> None:
     """What the user can spend. A user never seen: what the trial would give; creates nothing."""
-    nanos = await services.reads.balance(call.caller.payer(call.user))
+    nanos = await services.reads.balance(call.payer)
     answer = {"balance": str(micros(nanos)), "balanceFormatted": format_micros(nanos)}
     await send_json(call, 200, answer)

@@ -18,7 +18,7 @@ async def create(services: Services, call: Call) -> None:
     """
     key = call.idempotency
     outcome = await services.gate.charge(
-        call.caller.payer(call.user),
+        call.payer,
         transaction_id=ids.uuid7(),
         amount_nanos=fields.amount_nanos(call),
         key=key.digest if key else None,

@@ -13,7 +13,7 @@ async def connect(services: Services, call: Call) -> None:
 
     Raises: what the gate refuses with.
     """
-    user = await services.reads.connect(call.caller.payer(call.user))
+    user = await services.reads.connect(call.payer)
     if isinstance(user, Refused):
         raise refusal_of(user)
     answer: dict[str, object] = {

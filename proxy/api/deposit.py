@@ -22,7 +22,7 @@ async def create(services: Services, call: Call) -> None:
         )
     key = call.idempotency
     outcome = await services.gate.deposit(
-        caller.payer(call.user),
+        call.payer,
         transaction_id=ids.uuid7(),
         amount_nanos=fields.amount_nanos(call),
         expires_at=fields.expires_at(call),

@@ -21,7 +21,7 @@ async def show(services: Services, call: Call) -> None:
     period = PERIODS.get(call.query.get("period", "month"))
     if period is None:
         raise InvalidRequestError("`period` must be day, week, month or all.", param="period")
-    rows = await services.reads.usage(call.caller.payer(call.user), period)
+    rows = await services.reads.usage(call.payer, period)
     answer = {
         "period": period,
         **_total(rows),

@@ -1,10 +1,10 @@
-"""Server processes that die, stop and sleep with requests in them: money is booked once or freed."""
+"""Server processes that die, sleep and stop amid requests: money is booked once, or freed."""
 
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -13,76 +13,52 @@ from asgiref.sync import sync_to_async
 from config.dev.servers import HOST
 from tests.support.chats import request
 from tests.support.product import (
-    LEASE_S,
     MODEL,
     OUTPUT_NANOS,
     PROMPT_NANOS,
     Server,
     Shop,
-    Wallet,
+    is_price_of,
     reap,
     sell,
 )
+from tests.support.streams import Stream
 
 UNIT = 10**9
 CHARGE = 9 * PROMPT_NANOS + 5 * OUTPUT_NANOS
-PROMPT_TOKENS_MOST = 60
-"""Of the chat below, however it is counted."""
+KEPT_FOUR = "h.progress -> 'usage' ->> 'completion' = '4'"
+"""A checkpoint with all that the client has got: role and three words."""
+
+GATED = "fake/fake-gated"
+WHOLE = f"fake/{MODEL}"
 
 
-@pytest.fixture
-async def doomed(start: Callable[..., Server]) -> Server:
-    """A server process of the test's own."""
-    return await asyncio.to_thread(start, UPSTREAM_CONNECT_S="30")
+async def chat(http: httpx.AsyncClient, shop: Shop, user: str, model: str) -> httpx.Response:
+    body = request(model) | {"user": user}
+    return await http.post(f"{shop.api}/chat/completions", json=body, headers=shop.headers)
 
 
-def body(user: str, *, stream: bool = True) -> dict[str, object]:
-    return request(MODEL, stream=stream) | {"user": user}
-
-
-@asynccontextmanager
-async def streaming(http: httpx.AsyncClient, shop: Shop, user: str) -> AsyncIterator["Reading"]:
-    """A stream that is open, and what came of it."""
-    opened = http.stream(
-        "POST", f"{shop.api}/chat/completions", json=body(user), headers=shop.headers
-    )
-    async with opened as answer:
-        yield Reading(answer)
-
-
-class Reading:
-    """The lines of an open stream as a client reads them."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
-        self.events: list[str] = []
-        self._lines = answer.aiter_lines()
-
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(self.events) < count:
-                line = await anext(self._lines)
-                self.events += [line.removeprefix("data: ")] if line.startswith("data: ") else []
-
-    async def rest(self) -> None:
-        with suppress(StopAsyncIteration):
-            await self.until(10_000)
-
-
-async def wait_for(condition: Callable[[], bool], *, timeout_s: float = 15) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not await asyncio.to_thread(condition):
+async def wait_for(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not await sync_to_async(condition)():  # noqa: ASYNC110 - Of other processes.
             await asyncio.sleep(0.05)
 
 
 def all_reaped(shop: Shop) -> Callable[[], bool]:
-    """Let the reaper look, as the timetable does, until nothing of the shop is held."""
+    """Lets the reaper look, as the timetable does; true when nothing of the shop is held."""
 
     def look() -> bool:
         reap()
         return shop.holds() == 0
 
     return look
+
+
+def charged(shop: Shop, user: str) -> int:
+    """What a user who had one unit has paid; nothing may be held."""
+    wallet = shop.wallet(user)
+    assert wallet.held == 0
+    return UNIT - wallet.posted
 
 
 @contextmanager
@@ -98,21 +74,86 @@ def unreachable() -> Iterator[str]:
 
 
 @pytest.mark.slow
-async def test_kill_9(doomed, shop, http, fake):
+async def test_kill_9_costs_the_delivered_part_at_most(start, shop, http, fake):
     """In mid-stream, before the first byte, and before the provider is reached at all."""
-    fake.behaviour = "gated"
+    doomed = await asyncio.to_thread(start, UPSTREAM_CONNECT_S="30")
     here = shop.at(doomed)
-    users = [await sync_to_async(shop.funded)() for _ in range(4)]
-    lost = [await sync_to_async(shop.funded)() for _ in range(2)]
+    midway, silent, unsent, other = [await sync_to_async(shop.funded)() for _ in range(4)]
     with unreachable() as nowhere:
         await sync_to_async(sell)(shop.paywall, nowhere, name="nowhere")
-        before_dispatch = asyncio.create_task(
-            http.post(
-                f"{here.api}/chat/completions",
-                json=body(lost[0]) | {"model": f"nowhere/{MODEL}"},
-                headers=shop.headers,
-            )
-        )
-        async with streaming(http, here, users[0]) as reading:
-            pass
-    assert reading
+        stream = Stream(http, here, midway, GATED)
+        await fake.wait_requests(timeout_s=5)
+        fake.release(4)
+        await stream.until(4)
+        waiting = [
+            asyncio.create_task(chat(http, here, silent, "fake/fake-silent")),
+            asyncio.create_task(chat(http, here, unsent, f"nowhere/{MODEL}")),
+        ]
+        await wait_for(lambda: shop.holds(KEPT_FOUR) == 1 and shop.holds() == 3)
+        doomed.kill()
+        await stream.end()
+        cut = await asyncio.gather(*waiting, return_exceptions=True)
+    assert stream.error
+    assert len(stream.events) == 4
+    assert all(isinstance(each, httpx.TransportError) for each in cut)
+    assert (await chat(http, shop, other, WHOLE)).status_code == 200
+    await wait_for(all_reaped(shop))
+    assert sorted(shop.ends()) == [
+        ("completed", "completed:usage", CHARGE),
+        ("failed", "lease_expired", 0),
+        ("failed", "lease_expired", 0),
+        ("recovered", "recovered_partial", charged(shop, midway)),
+    ]
+    assert is_price_of(charged(shop, midway), output=4)
+    assert charged(shop, silent) == charged(shop, unsent) == 0
+
+
+@pytest.mark.slow
+async def test_a_process_that_slept_past_its_lease_books_nothing_more(start, shop, http, fake):
+    doomed = await asyncio.to_thread(start)
+    user = await sync_to_async(shop.funded)()
+    stream = Stream(http, shop.at(doomed), user, GATED)
+    await fake.wait_requests(timeout_s=5)
+    fake.release(4)
+    await stream.until(4)
+    await wait_for(lambda: shop.holds(KEPT_FOUR) == 1)
+    doomed.send(signal.SIGSTOP)
+    await wait_for(all_reaped(shop))
+    recovered = charged(shop, user)
+    assert is_price_of(recovered, output=4)
+    doomed.send(signal.SIGCONT)
+    fake.release(100)
+    await stream.end()
+    assert stream.is_whole
+    assert charged(shop, user) == recovered
+    assert [status for status, _, _ in shop.ends()] == ["recovered"]
+    assert shop.written_off() == ([(CHARGE - recovered, "late")] if recovered < CHARGE else [])
+
+
+@pytest.mark.slow
+async def test_sigterm_lets_streams_end_and_settles_those_that_do_not(start, shop, http, fake):
+    server = await asyncio.to_thread(start, DRAIN_S="2")
+    here = shop.at(server)
+    *users, last, alone = [await sync_to_async(shop.funded)() for _ in range(12)]
+    streams = [Stream(http, here, user, GATED) for user in users]
+    stuck = Stream(http, here, last, "fake/fake-hang")
+    whole = asyncio.create_task(chat(http, here, alone, GATED))
+    await fake.wait_requests(12, timeout_s=5)
+    await stuck.until(4)
+    server.send(signal.SIGTERM)
+    await wait_for(lambda: not is_listening(server))
+    fake.release(200)
+    for stream in (*streams, stuck):
+        await stream.end()
+    assert (await whole).status_code == 200
+    assert all(stream.is_whole for stream in streams)
+    assert not stuck.is_whole
+    assert await asyncio.to_thread(server.wait) in (0, -signal.SIGTERM)
+    assert shop.holds() == 0
+    assert {charged(shop, user) for user in (*users, alone)} == {CHARGE}
+    assert is_price_of(charged(shop, last), output=3)
+
+
+def is_listening(server: Server) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, server.port)) == 0

@@ -17,6 +17,7 @@ from tests.factories import ConnectionFactory
 from tests.proxy.server import serving
 from tests.proxy.tenant import make_tenant
 
+BALANCE = "/v1/user/balance"
 DEPOSIT = "/v1/user/balance/deposit"
 
 
@@ -45,10 +46,10 @@ class Server:
                 line.shutdown(socket.SHUT_WR)
             return line.recv(65_536)
 
-    def head(self, *lines: str, method: str = "POST") -> bytes:
+    def head(self, *lines: str, start: str = f"POST {DEPOSIT}") -> bytes:
         return "\r\n".join(
             [
-                f"{method} {DEPOSIT} HTTP/1.1",
+                f"{start} HTTP/1.1",
                 "Host: test",
                 f"Authorization: Bearer {self.token}",
                 *lines,
@@ -114,12 +115,12 @@ class TestBytes:
         assert status(server.raw(server.head(f"Content-Length: {length}"))) in (400, 413)
 
     def test_b8_line_breaks_in_a_header(self, server):
-        answer = server.raw(server.head("X-Paywall-User: a\rX-Evil: 1", method="GET"))
+        answer = server.raw(server.head("X-Paywall-User: a\rX-Evil: 1", start=f"GET {BALANCE}"))
         assert status(answer) == 400
 
     def test_b8_a_header_of_64_kb(self, server):
-        answer = server.raw(server.head("X-Paywall-User: " + "x" * 65_536, method="GET"))
-        assert status(answer) in (400, 405, 431)
+        answer = server.raw(server.head(f"X-Paywall-User: {'x' * 65_536}", start=f"GET {BALANCE}"))
+        assert status(answer) == 400
 
     def test_a_refused_body_does_not_become_the_next_request(self, server):
         smuggled = server.head("Content-Length: 0")

@@ -81,6 +81,16 @@ class TestMemory:
                 await snapshots.caller(text)
         assert loads == ["load"]
 
+    async def test_a_refused_key_that_comes_to_life_is_heard_of(self, tenant, snapshots):
+        mine = ApiKey.objects.filter(pk=tenant.key.pk)
+        await sync_to_async(mine.update)(revoked_at=clock.now())
+        await heard(snapshots)
+        with pytest.raises(InvalidApiKeyError):
+            await snapshots.caller(tenant.token)
+        await sync_to_async(mine.update)(revoked_at=None)
+        await heard(snapshots)
+        assert await snapshots.caller(tenant.token)
+
     async def test_garbage_never_reaches_the_database(self, snapshots, loads):
         with pytest.raises(InvalidApiKeyError):
             await snapshots.caller("sk-paywalls-v1-" + "0" * 46)

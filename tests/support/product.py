@@ -20,9 +20,11 @@ from config.kit import ids
 from paywalls.models import ApiKey, Paywall
 from providers.models import Model
 from tests.factories import ConnectionFactory, PaywallFactory, PriceVersionFactory, make_key
+from tests.fakes.behaviours import BEHAVIOURS
+from tests.fakes.upstream import PREFIX
 from tests.support.sources import ROOT
 
-LEASE_S = 2.0
+LEASE_S = 2
 HEARTBEAT_S = 0.25
 START_S = 30
 MODEL = "model"
@@ -30,6 +32,9 @@ COST = {"prompt": 1_000_000_000, "completion": 2_000_000_000}
 """1,000 and 2,000 nanos for a token; the factory's prices add 20 %."""
 
 PROMPT_NANOS, OUTPUT_NANOS = 1_200, 2_400
+PROMPT_TOKENS_MOST = 60
+"""Of the chats in `tests.support.chats`, however they are counted."""
+
 WHY = Reason(actor="command:tests", reason="tests")
 
 
@@ -139,12 +144,13 @@ def make_shop(server: Server, *, url: str, key: str = "", **settlement: str) -> 
 
 
 def sell(paywall: Paywall, url: str, *, name: str = "fake", **settlement: str) -> None:
-    """Offer `model` from there."""
+    """Offer `model` from there, and every way to misbehave as a model of its own."""
     connection = ConnectionFactory.create(
         paywall=paywall, name=name, kind="compatible", base_url=url, settlement=settlement
     )
-    Model.objects.create(
-        kind="compatible", connection=connection, name=MODEL, cost=COST, source="tests"
+    Model.objects.bulk_create(
+        Model(kind="compatible", connection=connection, name=model, cost=COST, source="tests")
+        for model in (MODEL, *(f"{PREFIX}{behaviour}" for behaviour in BEHAVIOURS))
     )
 
 
@@ -158,9 +164,10 @@ def start_web(folder: Path, **environment: str) -> Server:
         "DB_POOL_SIZE": "2",
         "LOG_JSON": "false",
         "DRAIN_S": "10",
+        **environment,
     }
-    options = ["--lifespan=on", "--timeout-graceful-shutdown=10"]
-    return _start("config.asgi:application", port, options, folder, short | environment)
+    options = ["--lifespan=on", f"--timeout-graceful-shutdown={short['DRAIN_S']}"]
+    return _start("config.asgi:application", port, options, folder, short)
 
 
 def start_provider(folder: Path, port: int) -> Server:
@@ -171,7 +178,14 @@ def start_provider(folder: Path, port: int) -> Server:
 def _start(
     app: str, port: int, options: list[str], folder: Path, environment: dict[str, str]
 ) -> Server:
-    command = [sys.executable, "-m", "uvicorn", "--loop=uvloop", "--http=httptools", "--ws=none"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--loop=uvloop",
+        "--http=config.protocol:Protocol",
+        "--ws=none",
+    ]
     command += ["--no-access-log", "--no-server-header", "--no-proxy-headers", f"--port={port}"]
     child = Child(
         name=app,
@@ -193,6 +207,11 @@ def _start(
         server.kill()
         raise
     return server
+
+
+def is_price_of(nanos: int, *, output: int) -> bool:
+    """Whether this pays for so many tokens of output, and for one prompt."""
+    return 0 < nanos - output * OUTPUT_NANOS < PROMPT_TOKENS_MOST * PROMPT_NANOS
 
 
 def reap() -> int:
