@@ -94,7 +94,8 @@ class Gate:
 
     def spawn[T](self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that outlives the request: held strongly, drained at close."""
-        task = asyncio.create_task(coroutine)
+        loop = asyncio.get_running_loop()
+        task = asyncio.Task(coroutine, loop=loop, eager_start=True)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

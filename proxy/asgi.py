@@ -12,7 +12,7 @@ from django.conf import settings
 
 from billing.errors import GateUnavailableError
 from config.kit.errors import PaywallsError
-from proxy import system
+from proxy import body, system
 from proxy.errors import InternalServerError, ShuttingDownError
 from proxy.reader import read_call
 from proxy.requests import Exchange, Message, Receive, Send
@@ -93,8 +93,12 @@ class Application:
         if exchange.status:
             return
         # What is left of a refused body would have to be read to keep the connection.
-        must_close = error.status in (408, 413) or isinstance(error, ShuttingDownError)
-        await send_early_error(exchange, error, [CLOSE] if must_close else [])
+        if error.status in (408, 413) or isinstance(error, ShuttingDownError):
+            await send_early_error(exchange, error, [CLOSE], is_whole=False)
+            await body.discard(exchange.receive)
+            await exchange.send({"type": "http.response.body"})
+        else:
+            await send_early_error(exchange, error)
 
     def _count(self, exchange: Exchange) -> None:
         if self._services is not None:

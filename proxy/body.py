@@ -7,13 +7,20 @@ byte order marks, other encodings), but keeps the last of two equal keys; that i
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
 import orjson
 
 from config.kit.errors import InvalidRequestError
-from config.kit.limits import BODY_READ_S, JSON_DEPTH_MAX, JSON_MEMBERS_MAX
+from config.kit.limits import (
+    BODY_READ_S,
+    DISCARD_BYTES_MAX,
+    DISCARD_S,
+    JSON_DEPTH_MAX,
+    JSON_MEMBERS_MAX,
+)
 from proxy.errors import BodyTimeoutError, BodyTooLargeError, UnsupportedMediaTypeError
 from proxy.requests import Headers, Receive
 from proxy.watch import ClientGoneError
@@ -81,6 +88,21 @@ async def _collect(receive: Receive, bytes_max: int) -> bytes:
         pieces.append(piece)
         if not message.get("more_body", False):
             return b"".join(pieces)
+
+
+async def discard(receive: Receive) -> None:
+    """Read on for a moment and forget it.
+
+    A connection that is closed with bytes unread is reset, and the reset overtakes the answer.
+    """
+    left = DISCARD_BYTES_MAX
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def parse(raw: bytes) -> dict[str, object]:

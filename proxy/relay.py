@@ -62,6 +62,8 @@ class Sieve:
         return self._sift(self._cutter.rest())
 
     def _sift(self, block: bytes) -> bytes:
+        if not self.has_ended and _is_dull(block):
+            return block
         return b"".join([self._judge(event) for event in sse.split(block)])
 
     def _judge(self, event: bytes) -> bytes:

@@ -67,7 +67,11 @@ async def send_error(call: Call, error: PaywallsError, headers: Iterable[Header]
 
 
 async def send_early_error(
-    exchange: Exchange, error: PaywallsError, headers: Iterable[Header] = ()
+    exchange: Exchange,
+    error: PaywallsError,
+    headers: Iterable[Header] = (),
+    *,
+    is_whole: bool = True,
 ) -> None:
     """Refuse a request before it has become a call."""
     exchange.facts.setdefault("decision", error.code)
@@ -77,6 +81,7 @@ async def send_early_error(
         error.status,
         error_body(error, request_id=exchange.request_id),
         [request_header(exchange.id_text), *error_headers(error), *decision, *headers],
+        is_whole=is_whole,
     )
 
 
@@ -123,12 +128,14 @@ async def write(
     payload: bytes | Mapping[str, object],
     headers: list[Header],
     content_type: Header = _TYPE_JSON,
+    *,
+    is_whole: bool = True,
 ) -> None:
-    """Send a whole answer."""
+    """Send a whole answer; or all of it but its end."""
     body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
     fixed = [content_type, (b"content-length", b"%d" % len(body)), NO_STORE]
     await send({"type": "http.response.start", "status": status, "headers": fixed + headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not is_whole})
 
 
 def request_header(id_text: str) -> Header:

@@ -20,6 +20,12 @@ JSON_MEMBERS_MAX: Final = 200_000
 BODY_READ_S: Final = 30
 """A body that takes longer to arrive is an attack or a broken line."""
 
+DISCARD_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Of a refused body, read so that its sender can read the refusal."""
+
+DISCARD_S: Final = 2
+"""How long for."""
+
 QUERY_FIELDS_MAX: Final = 32
 """Fields of a query string."""
 

@@ -21,7 +21,7 @@ async def fake() -> AsyncIterator[FakeUpstream]:
 @pytest.fixture
 def shop(product: Server, fake: FakeUpstream, books: None) -> Shop:
     """A paywall of its own, behind the running product, that sells the fake provider's model."""
-    return make_shop(product, url=fake.url)
+    return make_shop(product, fake.url)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ async def test_who_leaves_after_ten_of_a_hundred_chunks_pays_for_ten(shop, http,
 
 
 async def test_where_answers_are_drained_the_whole_one_is_paid(product, http, fake, long, books):
-    shop = await sync_to_async(make_shop)(product, url=fake.url, client_gone="drain")
+    shop = await sync_to_async(make_shop)(product, fake.url, settlement={"client_gone": "drain"})
     user = await sync_to_async(shop.funded)()
     await leave_after_ten(http, shop, user, fake)
     fake.release(200)
@@ -84,7 +84,7 @@ async def test_where_answers_are_drained_the_whole_one_is_paid(product, http, fa
 
 
 async def test_where_leaving_is_free_nothing_is_paid(product, http, fake, long, books):
-    shop = await sync_to_async(make_shop)(product, url=fake.url, client_gone="free")
+    shop = await sync_to_async(make_shop)(product, fake.url, settlement={"client_gone": "free"})
     user = await sync_to_async(shop.funded)()
     await leave_after_ten(http, shop, user, fake)
     await fake.wait_closed(timeout_s=1)
@@ -108,7 +108,7 @@ async def test_who_leaves_before_the_first_word_pays_nothing(shop, http, fake, m
 async def test_a_client_that_does_not_read_stops_the_provider_and_nobody_else(product, http, books):
     """Back-pressure reaches through the product: neither it nor the provider runs ahead."""
     async with endless() as (url, sent):
-        shop = await sync_to_async(make_shop)(product, url=url)
+        shop = await sync_to_async(make_shop)(product, url)
         user, other = [await sync_to_async(shop.funded)() for _ in range(2)]
         before = memory(product.child.process.pid)
         with socket.socket() as line:

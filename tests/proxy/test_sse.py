@@ -72,6 +72,7 @@ class TestRead:
 
 
 def test_only_events_of_one_json_line_are_plain():
-    assert sse.is_plain(b'data: {"a":1}\n\ndata:{"b":2}\n\n')
+    assert sse.is_plain(b'data: {"a":1}\n\ndata: {"b":2}\n\n')
+    assert sse.is_plain(b'data:{"a":1}\n\ndata:{"b":2}\n\n')
     for other in (b"data: [DONE]\n\n", b": x\n\n", b"data: {}\r\n\r\n", b"data: {}\n", b"x\n\n"):
         assert not sse.is_plain(other), other

@@ -3,11 +3,14 @@
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.db import transaction
 from django.test import override_settings
 
 from billing.invariants import verify
@@ -18,16 +21,20 @@ from config.dev.process import Child, wait_until
 from config.dev.servers import HOST, free_port
 from config.kit import ids
 from paywalls.models import ApiKey, Paywall
+from providers import connections
 from providers.models import Model
-from tests.factories import ConnectionFactory, PaywallFactory, PriceVersionFactory, make_key
+from tests.factories import ACTOR, PaywallFactory, PriceVersionFactory, make_key
 from tests.fakes.behaviours import BEHAVIOURS
 from tests.fakes.upstream import PREFIX
 from tests.support.sources import ROOT
 
+MODEL = "model"
+FAKE = (MODEL, *(f"{PREFIX}{behaviour}" for behaviour in BEHAVIOURS))
+"""What the fake provider offers: every way to misbehave as a model of its own."""
+
 LEASE_S = 2
 HEARTBEAT_S = 0.25
 START_S = 30
-MODEL = "model"
 COST = {"prompt": 1_000_000_000, "completion": 2_000_000_000}
 """1,000 and 2,000 nanos for a token; the factory's prices add 20 %."""
 
@@ -35,7 +42,7 @@ PROMPT_NANOS, OUTPUT_NANOS = 1_200, 2_400
 PROMPT_TOKENS_MOST = 60
 """Of the chats in `tests.support.chats`, however they are counted."""
 
-WHY = Reason(actor="command:tests", reason="tests")
+WHY = Reason(actor=ACTOR, reason="tests")
 
 
 @dataclass(frozen=True)
@@ -135,22 +142,33 @@ class Shop:
             ).fetchall()
 
 
-def make_shop(server: Server, *, url: str, key: str = "", **settlement: str) -> Shop:
-    """With a `compatible` connection named `fake` to that base URL."""
+def make_shop(server: Server, url: str, **connection: Any) -> Shop:
+    """A paywall of its own with a key, that sells what `sell` takes."""
     paywall = PaywallFactory.create()
     PriceVersionFactory.create(paywall=paywall)
-    sell(paywall, url, **settlement)
+    sell(paywall, url, **connection)
     return Shop(server, paywall, *make_key(paywall))
 
 
-def sell(paywall: Paywall, url: str, *, name: str = "fake", **settlement: str) -> None:
-    """Offer `model` from there, and every way to misbehave as a model of its own."""
-    connection = ConnectionFactory.create(
-        paywall=paywall, name=name, kind="compatible", base_url=url, settlement=settlement
-    )
+def sell(
+    paywall: Paywall,
+    url: str,
+    *,
+    kind: str = "compatible",
+    name: str = "fake",
+    models: Iterable[str] = FAKE,
+    **more: Any,
+) -> None:
+    """Connect a provider at that base URL and offer its models.
+
+    more: `key`, `settlement` and other fields of `connections.Draft`.
+    """
+    with transaction.atomic():
+        draft = connections.Draft(kind=kind, name=name, base_url=url, **more)
+        connection = connections.create(paywall, draft, actor=ACTOR)
     Model.objects.bulk_create(
-        Model(kind="compatible", connection=connection, name=model, cost=COST, source="tests")
-        for model in (MODEL, *(f"{PREFIX}{behaviour}" for behaviour in BEHAVIOURS))
+        Model(kind=kind, connection=connection, name=model, cost=COST, source="tests")
+        for model in models
     )
 
 
