@@ -43,12 +43,18 @@ class Batcher[Ask, Answer]:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-                answers = await self._run([ask for ask, _ in batch])
+                answers = await self._answers([ask for ask, _ in batch])
                 assert len(answers) == len(batch), (len(answers), len(batch))
                 for (ask, future), answer in zip(batch, answers, strict=True):
                     self._deliver(ask, future, answer)
         finally:
             self._worker = None
+
+    async def _answers(self, asks: Sequence[Ask]) -> Sequence[Answer | Exception]:
+        try:
+            return await self._run(asks)
+        except Exception as error:  # The outermost handler of a task: its callers get it.
+            return [error] * len(asks)
 
     def _deliver(
         self, ask: Ask, future: asyncio.Future[Answer], answer: Answer | Exception

@@ -28,11 +28,16 @@ USAGE: Final = """
 REQUEST: Final = """
     SELECT status, model, usage, usage_source, charged, policy, created_at, finished_at, error_code,
         transaction_id
-    FROM billing_request WHERE id = %s AND paywall_id = %s AND livemode = %s
+    FROM billing_request r WHERE id = %s AND paywall_id = %s AND livemode = %s
+        AND (%s::text IS NULL OR EXISTS (
+            SELECT FROM paywalls_enduser u WHERE u.id = r.user_id AND u.external_id = %s))
     UNION ALL
     SELECT 'running', facts ->> 'model', '{}', 'none', 0, '', created_at, NULL, '', NULL
-    FROM ledger_hold WHERE id = %s AND state = 0 AND facts ->> 'paywall' = %s
+    FROM ledger_hold h WHERE id = %s AND state = 0 AND facts ->> 'paywall' = %s
         AND (facts ->> 'live')::boolean = %s
+        AND (%s::text IS NULL OR EXISTS (
+            SELECT FROM paywalls_enduser u
+            WHERE u.id = (h.facts ->> 'user')::uuid AND u.external_id = %s))
 """
 
 
@@ -132,13 +137,12 @@ class Reads:
         ]
 
     async def request(
-        self, paywall_id: UUID, request_id: UUID, *, livemode: bool
+        self, paywall_id: UUID, request_id: UUID, *, livemode: bool, user: str | None = None
     ) -> RequestView | None:
-        """A request of this paywall, or None."""
-        rows = await self._database.rows(
-            REQUEST,
-            [request_id, paywall_id, livemode, request_id, str(paywall_id), livemode],
-        )
+        """A request of this paywall (and of this user, when one is given), or None."""
+        ended = (request_id, paywall_id, livemode, user, user)
+        running = (request_id, str(paywall_id), livemode, user, user)
+        rows = await self._database.rows(REQUEST, [*ended, *running])
         if not rows:
             return None
         return _view(rows[0])

@@ -3,29 +3,44 @@
 They are made by the money calls when they are first seen.
 """
 
+import re
 import unicodedata
 from typing import Final
 
-from config.kit import clock, ids, limits
+from config.kit import clock, ids
 from config.kit.errors import InvalidRequestError
+from config.kit.limits import EXTERNAL_USER_CHARS_MAX
 from paywalls import audit, keys
 from paywalls.models import ApiKey, EndUser, Paywall
 
 ERASED: Final = "erased:"
 
+_PLAIN: Final = re.compile(rf"[!-~]{{1,{EXTERNAL_USER_CHARS_MAX}}}")
+_UNSEEN: Final = frozenset("CZ")
+"""First letters of the Unicode categories that show nothing: control, format, separators, …"""
 
-def read_external_id(text: str) -> str:
+_JOINER: Final = "\u200d"
+_JOINED: Final = frozenset({"So", "Sk", "Mn"})
+"""What stands on either side of the joiner in an emoji: symbol, skin tone, variation."""
+
+
+def read_external_id(value: object) -> str:
     """The developer's id of a user, as it is kept: in Unicode's normal form C.
 
     Raises: InvalidRequestError when it is not 1 to 128 visible characters without spaces.
     """
-    most = limits.EXTERNAL_USER_CHARS_MAX
-    name = unicodedata.normalize("NFC", text) if len(text) <= most else ""
-    if not 1 <= len(name) <= most or not name.isprintable() or " " in name:
+    if not isinstance(value, str):
+        raise InvalidRequestError("`user` must be a string.", param="user")
+    if _PLAIN.fullmatch(value):
+        return value
+    # Normalization is not linear in time for hostile text, so the length comes first.
+    text = unicodedata.normalize("NFC", value) if len(value) <= EXTERNAL_USER_CHARS_MAX else ""
+    if not 1 <= len(text) <= EXTERNAL_USER_CHARS_MAX or not _is_visible(text):
         raise InvalidRequestError(
-            f"A user id has 1 to {most} visible characters without spaces.", param="user"
+            f"`user` must be 1 to {EXTERNAL_USER_CHARS_MAX} visible characters without spaces.",
+            param="user",
         )
-    return name
+    return text
 
 
 def find(paywall: Paywall, text: str, *, livemode: bool) -> EndUser:
@@ -117,3 +132,16 @@ def _save(user: EndUser, field: str, *, action: str, actor: str) -> None:
         subject=ids.encode("usr", user.pk),
         after={field: clock.wire(moment) if moment else None},
     )
+
+
+def _is_visible(text: str) -> bool:
+    categories = [unicodedata.category(character) for character in text]
+    for position, category in enumerate(categories):
+        if category[0] in _UNSEEN and not (
+            text[position] == _JOINER
+            and 0 < position < len(text) - 1
+            and categories[position - 1] in _JOINED
+            and categories[position + 1] == "So"
+        ):
+            return False
+    return True

@@ -1,26 +1,18 @@
 """Who the end user is: body, query, header or address, whichever is first present."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
 from config.kit.errors import InvalidRequestError
-from config.kit.limits import EXTERNAL_USER_CHARS_MAX
+from paywalls.users import read_external_id
 from proxy.errors import MissingUserError
 from proxy.requests import Headers
 
 HEADER: Final = "x-paywall-user"
 WARNING_EMAIL: Final = "user-looks-like-email"
 
-_PLAIN: Final = re.compile(rf"[!-~]{{1,{EXTERNAL_USER_CHARS_MAX}}}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
-_UNSEEN: Final = frozenset("CZ")
-"""First letters of the Unicode categories that show nothing: control, format, separators, …"""
-
-_JOINER: Final = "\u200d"
-_JOINED: Final = frozenset({"So", "Sk", "Mn"})
-"""What stands on either side of the joiner in an emoji: symbol, skin tone, variation."""
 
 
 def resolve(
@@ -40,26 +32,7 @@ def resolve(
         if not prefix:
             raise MissingUserError
         value = prefix
-    return checked(value)
-
-
-def checked(value: object) -> str:
-    """The id in Unicode's normal form C.
-
-    Raises: InvalidRequestError.
-    """
-    if not isinstance(value, str):
-        raise InvalidRequestError("`user` must be a string.", param="user")
-    if _PLAIN.fullmatch(value):
-        return value
-    # Normalization is not linear in time for hostile text, so the length comes first.
-    text = unicodedata.normalize("NFC", value) if len(value) <= EXTERNAL_USER_CHARS_MAX else ""
-    if not 1 <= len(text) <= EXTERNAL_USER_CHARS_MAX or not _is_visible(text):
-        raise InvalidRequestError(
-            f"`user` must be 1 to {EXTERNAL_USER_CHARS_MAX} visible characters without spaces.",
-            param="user",
-        )
-    return text
+    return read_external_id(value)
 
 
 def looks_like_email(user: str) -> bool:
@@ -78,16 +51,3 @@ def decoded(header: str, *, name: str) -> str:
         return header.encode("latin-1").decode()
     except UnicodeDecodeError:
         raise InvalidRequestError(f"The header {name} is not UTF-8.", param=name) from None
-
-
-def _is_visible(text: str) -> bool:
-    categories = [unicodedata.category(character) for character in text]
-    for position, category in enumerate(categories):
-        if category[0] in _UNSEEN and not (
-            text[position] == _JOINER
-            and 0 < position < len(text) - 1
-            and categories[position - 1] in _JOINED
-            and categories[position + 1] == "So"
-        ):
-            return False
-    return True

@@ -58,7 +58,7 @@ class Snapshot:
             return None
         return rules.resolve(
             prices,
-            models=(model.id, model.upstream),
+            models=(model.id, model.upstream, f"{model.endpoint.kind}/{model.upstream}"),
             feature=feature,
             cost=model.cost,
             currency=self.paywall.currency,

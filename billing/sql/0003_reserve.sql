@@ -71,8 +71,8 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Claims an Idempotency-Key for a request. Null: claimed. Else what the earlier one came to:
--- {state: mismatch | in_progress | completed, request, charged}. An attempt that was released
--- (nothing charged) is forgotten and the key passes on.
+-- {state: mismatch | in_progress | completed, request, charged}. An attempt that failed (nothing was
+-- delivered) is forgotten and the key passes on; one that was free of charge is not.
 CREATE FUNCTION billing_claim(p_ask jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_paywall uuid := p_ask ->> 'paywall';
@@ -91,7 +91,9 @@ BEGIN
     IF v_old.request_id = (p_ask ->> 'id')::uuid THEN RETURN NULL; END IF;
     IF v_old.fingerprint <> v_print THEN RETURN '{"state": "mismatch"}'; END IF;
     SELECT * INTO v_hold FROM ledger_hold WHERE id = v_old.request_id;
-    IF v_hold.state IS NOT NULL AND v_hold.state <> 2 THEN
+    IF v_hold.state IN (0, 1) OR EXISTS (
+        SELECT FROM billing_request WHERE id = v_old.request_id AND status <> 'failed'
+    ) THEN
         RETURN jsonb_build_object(
             'state', CASE v_hold.state WHEN 0 THEN 'in_progress' ELSE 'completed' END,
             'request', v_old.request_id, 'charged', coalesce(v_hold.settled, 0));

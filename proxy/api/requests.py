@@ -16,7 +16,7 @@ async def show(services: Services, call: Call) -> None:
     key = call.caller.key
     request_id = ids.decode("req", call.parts["id"])
     view = request_id and await services.reads.request(
-        key.paywall_id, request_id, livemode=key.livemode
+        key.paywall_id, request_id, livemode=key.livemode, user=key.external_user
     )
     if not request_id or not view:
         raise NotFoundError("This paywall has no request of this id.", param="id")

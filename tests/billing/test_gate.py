@@ -271,6 +271,19 @@ class TestSettle:
         assert (done.status, done.charged_nanos) == ("completed", 120)
         assert await reads.request(ids.uuid7(), asked.request_id, livemode=True) is None
 
+    async def test_a_request_is_shown_only_to_its_user_where_one_is_named(self, gate, payer, reads):
+        await deposit(gate, payer, 1_000)
+        asked = ask(payer, 300)
+        await gate.reserve(asked)
+        of = (payer.paywall_id, asked.request_id)
+        for status in ("running", "completed"):
+            view = await reads.request(*of, livemode=True, user=payer.user)
+            assert view is not None
+            assert view.status == status
+            assert await reads.request(*of, livemode=True, user="another") is None
+            if status == "running":
+                await gate.settle(bill(asked, 120))
+
 
 def replace_transaction(held):
     return replace(held, transaction_id=ids.uuid7())

@@ -61,6 +61,16 @@ class TestIdempotency:
         await gate.settle(bill(first, 0, status="failed"))
         assert isinstance(await gate.reserve(ask(payer, 100, **keyed)), Allowed)
 
+    async def test_a_chat_that_cost_nothing_is_remembered_too(self, gate, payer):
+        await deposit(gate, payer, 1_000)
+        keyed: dict[str, Any] = {"idempotency_key": b"k" * 32, "fingerprint": b"f" * 32}
+        first = ask(payer, 0, **keyed)
+        await gate.reserve(first)
+        await gate.settle(bill(first, 0))
+        assert await gate.reserve(ask(payer, 0, **keyed)) == Repeated(
+            state="completed", request_id=first.request_id
+        )
+
     async def test_a_refused_chat_is_not_remembered(self, gate, payer):
         keyed: dict[str, Any] = {"idempotency_key": b"k" * 32, "fingerprint": b"f" * 32}
         assert isinstance(await gate.reserve(ask(payer, 100, **keyed)), NeedsTopUp)

@@ -1,6 +1,7 @@
 import pytest
 
 from config.kit.errors import InvalidRequestError
+from paywalls import users
 from proxy import identity
 from proxy.errors import MissingUserError
 
@@ -67,7 +68,7 @@ class TestChecked:
     )
     def test_b19_what_is_not_a_plain_name_is_refused(self, user):
         with pytest.raises(InvalidRequestError) as refusal:
-            identity.checked(user)
+            users.read_external_id(user)
         assert refusal.value.param == "user"
 
     @pytest.mark.parametrize(
@@ -92,10 +93,12 @@ class TestChecked:
     def test_everything_visible_is_an_id(self, user):
         if " " in user:
             user = user.replace(" ", "")
-        assert identity.checked(user) == user
+        assert users.read_external_id(user) == user
 
     def test_two_ways_to_write_a_letter_are_one_person(self):
-        assert identity.checked("Zoe\u0308") == identity.checked("Zo\u00eb") == "Zo\u00eb"
+        assert (
+            users.read_external_id("Zoe\u0308") == users.read_external_id("Zo\u00eb") == "Zo\u00eb"
+        )
 
 
 @pytest.mark.parametrize(
