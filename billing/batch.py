@@ -28,10 +28,12 @@ class Batcher[Ask, Answer]:
 
     def call(self, ask: Ask) -> asyncio.Future[Answer]:
         """The answer to come. Cancelling it does not stop the round trip."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((ask, future))
         if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+            worker = asyncio.Task(self._work(), loop=loop, eager_start=True)
+            self._worker = None if worker.done() else worker
         return future
 
     async def drained(self) -> None:

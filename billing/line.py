@@ -28,6 +28,7 @@ class Line:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._watched: int | None = None  # A lost connection no longer tells its socket.
         self._prepared: dict[str, bytes] = {}
         self._readable: asyncio.Future[None] | None = None
 
@@ -51,17 +52,23 @@ class Line:
         return result.get_value(0, 0) or b"null"
 
     async def close(self) -> None:
-        if self._connection is not None:
-            asyncio.get_running_loop().remove_reader(self._pgconn().socket)
-            await self._connection.close()
-            self._connection = None
+        self._unwatch()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def _connect(self) -> None:
         self._prepared.clear()
         self._connection = await psycopg.AsyncConnection.connect(
             self._url, autocommit=True, options=OPTIONS, connect_timeout=CONNECT_S
         )
-        asyncio.get_running_loop().add_reader(self._pgconn().socket, self._read)
+        self._watched = self._pgconn().socket
+        asyncio.get_running_loop().add_reader(self._watched, self._read)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None
 
     async def _prepare(self, query: str) -> bytes:
         name = b"call_%d" % len(self._prepared)
@@ -104,7 +111,7 @@ class Line:
             connection.consume_input()
             done = not connection.is_busy()
         except psycopg.OperationalError as error:
-            asyncio.get_running_loop().remove_reader(self._pgconn().socket)
+            self._unwatch()
             if waiting is not None and not waiting.done():
                 waiting.set_exception(error)
             return

@@ -1,0 +1,117 @@
+"""PostgreSQL goes away under load, and comes back: nothing is lost, and nothing is paid twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from tests.fakes.wire import Wire
+from tests.support.chats import request
+from tests.support.product import MODEL, OUTPUT_NANOS, PROMPT_NANOS, Server, Shop, Wallet
+from tests.support.streams import Stream
+
+UNIT = 10**9
+CHARGE = 9 * PROMPT_NANOS + 5 * OUTPUT_NANOS
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with Wire(settings.DATABASE_URL) as made:
+        yield made
+
+
+@pytest.fixture
+async def there(shop: Shop, wire: Wire, start: Callable[..., Server]) -> Shop:
+    """The shop behind a process whose database hangs by the wire."""
+    return shop.at(await asyncio.to_thread(start, DATABASE_URL=wire.url))
+
+
+async def chat(http: httpx.AsyncClient, shop: Shop, user: str, **more: str) -> httpx.Response:
+    body = request(more.pop("model", MODEL)) | {"user": user}
+    headers = shop.headers | more
+    return await http.post(f"{shop.api}/chat/completions", json=body, headers=headers)
+
+
+async def charge(http: httpx.AsyncClient, shop: Shop, user: str, key: str) -> httpx.Response:
+    headers = shop.headers | {"Idempotency-Key": key}
+    body = {"user": user, "amount": "0.001"}
+    return await http.post(f"{shop.api}/user/charge", json=body, headers=headers)
+
+
+@pytest.mark.slow
+async def test_an_outage_under_load(there, http, fake, wire):
+    """Who runs goes on, who comes is told to wait, and all is booked once it is back."""
+    streaming, busy, *_ = [await sync_to_async(there.funded)() for _ in range(2)]
+    stream = Stream(http, there, streaming, "fake-gated")
+    await fake.wait_requests(timeout_s=5)
+    fake.release(3)
+    await stream.until(3)
+    answers: list[httpx.Response] = []
+    is_over = asyncio.Event()
+
+    async def load() -> None:
+        while not is_over.is_set():
+            answers.append(await chat(http, there, busy))
+
+    loads = [asyncio.create_task(load()) for _ in range(10)]
+    await until(lambda: len(answers) > 20)
+    await wire.cut()
+    fake.release(100)
+    await until(lambda: sum(answer.status_code == 503 for answer in answers) > 5)
+    assert not stream.is_whole
+    await wire.mend()
+    await stream.end()
+    count = len(answers)
+    await until(lambda: any(answer.status_code == 200 for answer in answers[count:]))
+    is_over.set()
+    await asyncio.gather(*loads)
+    assert Counter(answer.status_code for answer in answers).keys() == {200, 503}
+    for answer in answers:
+        if answer.status_code == 503:
+            assert answer.json()["error"]["code"] == "platform_unavailable"
+            assert answer.headers["retry-after"]
+    assert stream.is_whole
+    assert there.wallet(streaming) == Wallet(UNIT - CHARGE, 0)
+    await until(lambda: there.wallet(busy).held == 0)
+    told = sum(answer.status_code == 200 for answer in answers)
+    paid, rest = divmod(UNIT - there.wallet(busy).posted, CHARGE)
+    assert rest == 0
+    assert told <= paid <= told + len(loads)
+
+
+@pytest.mark.slow
+async def test_answers_of_the_database_that_are_lost(there, http, fake, wire):
+    """It did what it was asked, and nobody heard: asked again, it does nothing more."""
+    user = await sync_to_async(there.funded)()
+    assert (await chat(http, there, user)).status_code == 200
+    assert (await charge(http, there, user, "zero")).status_code == 200
+    left = there.wallet(user).posted
+
+    wire.lose_next_answer()  # Of the hold.
+    answer = await chat(http, there, user)
+    assert (answer.status_code, wire.lost) == (200, 1)
+    assert there.wallet(user) == Wallet(left - CHARGE, 0)
+
+    asking = asyncio.create_task(chat(http, there, user, model="fake-gated"))
+    await fake.wait_requests(3)
+    wire.lose_next_answer()  # Of the charge, or of a heartbeat before it.
+    fake.release()
+    answer = await asking
+    assert (answer.status_code, wire.lost) == (200, 2)
+    assert there.wallet(user) == Wallet(left - 2 * CHARGE, 0)
+
+    wire.lose_next_answer()  # Of the manual charge.
+    answer = await charge(http, there, user, "one")
+    assert answer.json()["success"] is True
+    assert wire.lost == 3
+    assert there.wallet(user) == Wallet(left - 2 * CHARGE - UNIT // 1_000, 0)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - Of another process.
+            await asyncio.sleep(0.02)
