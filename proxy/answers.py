@@ -8,7 +8,7 @@ from config.kit.limits import ANSWER_BYTES_MAX
 from paywalls.decisions import Repeated
 from proxy.errors import repeated
 from proxy.requests import Call
-from proxy.responses import Header, base_headers, money_headers, send_error, write
+from proxy.responses import NO_RETRY, Header, base_headers, money_headers, send_error, write
 from proxy.services import Services
 
 REPLAYED: Header = (b"idempotent-replayed", b"true")
@@ -36,7 +36,9 @@ async def send_again(services: Services, call: Call, decision: Repeated) -> None
         with suppress(SealError):  # Sealed with a key that is gone: the same as not kept.
             answer = await services.reads.kept_answer(decision.request_id)
     if answer is None:
-        await send_error(call, repeated(decision))
+        # Official clients repeat a 409 by themselves; one that is done stays done.
+        is_done = decision.state == "completed"
+        await send_error(call, repeated(decision), [NO_RETRY] if is_done else [])
         return
     body, content_type = answer
     call.facts["decision"] = "replayed"

@@ -18,6 +18,8 @@ from config.dev.state import State, in_one_line, state_of_environment, write_who
 
 READY_S = 60
 STOP_S = 12
+DEATHS_MAX, DEATHS_S = 5, 60
+"""How many programs may end by themselves within so many seconds before the demo gives up."""
 DEMO_ENVIRONMENT = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
     "DRAIN_S": "8",
@@ -35,6 +37,7 @@ class Demo:
         self.stack = Stack(state, self.say)
         self.product: list[Child] = []
         self.is_stopping = False
+        self.deaths: list[float] = []
 
     @property
     def url(self) -> str:
@@ -44,7 +47,7 @@ class Demo:
         print(f"{time.monotonic() - self.began:6.1f} s  {line}", flush=True)
 
     def run(self, *, is_ours: bool) -> None:
-        """Start, tell, and watch until a signal comes or a program ends."""
+        """Start, tell, and watch until a signal comes or a program ends too often."""
         if not is_ours:
             raise NotStartedError(
                 f"a demo or command already runs on {self.state.folder}: stop it,"
@@ -56,11 +59,23 @@ class Demo:
                 time.sleep(0.2)
                 for child in (*self.stack.children, *self.product):
                     if not child.is_running and not self.is_stopping:
-                        raise child.death()
+                        self.revive(child)
         except Stopped:
             pass
         finally:
             self.stop()
+
+    def revive(self, child: Child) -> None:
+        """Start a program again that ended by itself, as a service manager would.
+
+        Raises: NotStartedError when that happens too often to be an accident.
+        """
+        now = time.monotonic()
+        self.deaths = [when for when in self.deaths if now - when < DEATHS_S] + [now]
+        if len(self.deaths) > DEATHS_MAX:
+            raise child.death()
+        self.say(f"{child.name} ended (exit {child.process.returncode}): starting it again")
+        child.start()
 
     def start(self) -> None:
         if not can_bind(self.port):

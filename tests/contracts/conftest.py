@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from config.kit.money import NANOS, parse_nanos
 from providers.demo.models import MODELS
 from tests.support.product import Server, Shop, make_shop
 from tests.support.product_fixtures import books, product, provider, provider_port
@@ -18,6 +19,12 @@ class Bill:
     """What the answers in a block said they cost, in nanos."""
 
     reported: list[int] = field(default_factory=list)
+
+    def add(self, amount: str | float) -> None:
+        """A decimal string of a header, or the number in a usage."""
+        nanos = parse_nanos(amount) if isinstance(amount, str) else round(amount * NANOS)
+        assert nanos is not None
+        self.reported.append(nanos)
 
 
 Paying = Callable[[], AbstractContextManager[Bill]]

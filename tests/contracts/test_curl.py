@@ -8,7 +8,6 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from config.kit.money import parse_nanos
 from tests.contracts.conftest import Paying
 from tests.support.product import Shop
 
@@ -55,7 +54,7 @@ def chat(user: str, **more: object) -> bytes:
 def test_json(ask: Ask, shop: Shop, user: str, paying: Paying):
     with paying() as bill:
         headers, body = ask(shop, chat(user))
-        bill.reported.append(parse_nanos(headers["x-paywall-cost"]))
+        bill.add(headers["x-paywall-cost"])
     assert orjson.loads(body)["choices"][0]["message"]["role"] == "assistant"
 
 
@@ -64,8 +63,7 @@ def test_stream(ask: Ask, shop: Shop, user: str, paying: Paying):
         sent = chat(user, stream=True, stream_options={"include_usage": True})
         headers, body = ask(shop, sent)
         *events, usage, end = [line for line in body.splitlines() if line]
-        cost = orjson.loads(usage.removeprefix("data: "))["usage"]["cost"]
-        bill.reported.append(round(cost * 10**9))
+        bill.add(orjson.loads(usage.removeprefix("data: "))["usage"]["cost"])
     assert headers["content-type"].startswith("text/event-stream")
     assert end == "data: [DONE]"
     assert all(event.startswith("data: {") for event in events)

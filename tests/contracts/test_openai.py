@@ -9,7 +9,6 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from config.kit.money import parse_nanos
 from tests.contracts.conftest import Bill, Paying
 from tests.support.product import Shop
 
@@ -48,7 +47,7 @@ def ask(client: openai.OpenAI, bill: Bill | None, **more: Any) -> Any:
     wanted: Any = {"model": MODEL, "messages": HELLO} | more
     raw = client.chat.completions.with_raw_response.create(**wanted)
     if bill is not None:
-        bill.reported.append(parse_nanos(raw.headers["x-paywall-cost"]))
+        bill.add(raw.headers["x-paywall-cost"])
     return raw.parse()
 
 
@@ -61,7 +60,7 @@ def ask_stream(client: openai.OpenAI, bill: Bill, **more: Any) -> list[Any]:
         "stream_options": {"include_usage": True},
     } | more
     chunks = list(client.chat.completions.create(**wanted))
-    bill.reported.append(round(chunks[-1].usage.cost * 10**9))
+    bill.add(chunks[-1].usage.cost)
     return chunks
 
 
@@ -245,6 +244,7 @@ class TestErrors:
         with pytest.raises(openai.ConflictError) as conflict:
             ask(client, None, user=user, extra_headers=once)
         assert conflict.value.code == "already_completed"
+        assert conflict.value.response.headers["x-should-retry"] == "false"
         with pytest.raises(openai.UnprocessableEntityError) as mismatch:
             ask(client, None, user=user, seed=1, extra_headers=once)
         assert mismatch.value.code == "idempotency_mismatch"

@@ -1,7 +1,6 @@
 """PostgreSQL goes away under load, and comes back: nothing is lost, and nothing is paid twice."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -15,6 +14,7 @@ from tests.support.product import MODEL, OUTPUT_NANOS, PROMPT_NANOS, Server, Sho
 from tests.support.streams import Stream
 
 UNIT = 10**9
+CALLERS = 10
 CHARGE = 9 * PROMPT_NANOS + 5 * OUTPUT_NANOS
 
 
@@ -42,45 +42,64 @@ async def charge(http: httpx.AsyncClient, shop: Shop, user: str, key: str) -> ht
     return await http.post(f"{shop.api}/user/charge", json=body, headers=headers)
 
 
+class Load:
+    """Ten callers who ask again and again, until they are stopped."""
+
+    def __init__(self, http: httpx.AsyncClient, shop: Shop, user: str) -> None:
+        self.answers: list[httpx.Response] = []
+        self._is_over = False
+        self._callers = [asyncio.create_task(self._call(http, shop, user)) for _ in range(CALLERS)]
+
+    async def _call(self, http: httpx.AsyncClient, shop: Shop, user: str) -> None:
+        while not self._is_over:
+            self.answers.append(await chat(http, shop, user))
+
+    def count(self, status: int) -> int:
+        return sum(answer.status_code == status for answer in self.answers)
+
+    async def until(self, status: int, *, more: int) -> None:
+        """Until so many more of them have come."""
+        enough = self.count(status) + more
+        await until(lambda: self.count(status) >= enough)
+
+    async def stop(self) -> None:
+        self._is_over = True
+        await asyncio.gather(*self._callers)
+
+
 @pytest.mark.slow
 async def test_an_outage_under_load(there, http, fake, wire):
     """Who runs goes on, who comes is told to wait, and all is booked once it is back."""
-    streaming, busy, *_ = [await sync_to_async(there.funded)() for _ in range(2)]
+    streaming, busy = [await sync_to_async(there.funded)() for _ in range(2)]
     stream = Stream(http, there, streaming, "fake-gated")
     await fake.wait_requests(timeout_s=5)
     fake.release(3)
     await stream.until(3)
-    answers: list[httpx.Response] = []
-    is_over = asyncio.Event()
-
-    async def load() -> None:
-        while not is_over.is_set():
-            answers.append(await chat(http, there, busy))
-
-    loads = [asyncio.create_task(load()) for _ in range(10)]
-    await until(lambda: len(answers) > 20)
+    load = Load(http, there, busy)
+    await load.until(200, more=20)
     await wire.cut()
     fake.release(100)
-    await until(lambda: sum(answer.status_code == 503 for answer in answers) > 5)
+    await load.until(503, more=20)
     assert not stream.is_whole
     await wire.mend()
     await stream.end()
-    count = len(answers)
-    await until(lambda: any(answer.status_code == 200 for answer in answers[count:]))
-    is_over.set()
-    await asyncio.gather(*loads)
-    assert Counter(answer.status_code for answer in answers).keys() == {200, 503}
-    for answer in answers:
-        if answer.status_code == 503:
-            assert answer.json()["error"]["code"] == "platform_unavailable"
-            assert answer.headers["retry-after"]
+    await load.until(200, more=20)
+    await load.stop()
     assert stream.is_whole
     assert there.wallet(streaming) == Wallet(UNIT - CHARGE, 0)
+    assert_refused_in_order(load)
     await until(lambda: there.wallet(busy).held == 0)
-    told = sum(answer.status_code == 200 for answer in answers)
     paid, rest = divmod(UNIT - there.wallet(busy).posted, CHARGE)
     assert rest == 0
-    assert told <= paid <= told + len(loads)
+    assert load.count(200) <= paid <= load.count(200) + CALLERS
+
+
+def assert_refused_in_order(load: Load) -> None:
+    assert load.count(200) + load.count(503) == len(load.answers)
+    for answer in load.answers:
+        if answer.is_error:
+            assert answer.json()["error"]["code"] == "platform_unavailable"
+            assert answer.headers["retry-after"]
 
 
 @pytest.mark.slow

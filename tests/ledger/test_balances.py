@@ -17,7 +17,7 @@ WHY = Reason(actor="dev_1", reason="because")
 
 @pytest.fixture
 def paywall() -> Paywall:
-    return PaywallFactory()
+    return PaywallFactory.create()
 
 
 def revenue(paywall: Paywall) -> Account:

@@ -94,7 +94,7 @@ def exact(usage: Usage, terms: Rates) -> Fraction:
         (usage.characters, terms.character),
         (usage.tools, terms.tool),
     )
-    total = sum(Fraction(count * rate, 1_000_000) for count, rate in token_costs)
+    total = Fraction(sum(Fraction(count * rate, 1_000_000) for count, rate in token_costs))
     total += sum(count * rate for count, rate in unit_costs)
     total = terms.request + total * (1 + Fraction(terms.markup_bps, 10_000))
     return max(Fraction(terms.minimum), total)

@@ -110,7 +110,7 @@ def _paywall(team: Team) -> Paywall:
 
 
 def _connection(paywall: Paywall) -> None:
-    if not Model.objects.filter(kind=KIND).exists():
+    if not Model.objects.filter(kind=KIND, connection=None).exists():
         sync.sync_price_book()
     if not Connection.objects.filter(paywall=paywall, kind=KIND).exists():
         connections.create(paywall, connections.Draft(kind=KIND), actor=ACTOR)
