@@ -4,6 +4,7 @@ from typing import Any, override
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -13,39 +14,60 @@ from django.utils.html import format_html
 from billing.forms import MoveForm, RefundForm
 from billing.models import Charge, Request, Wallet, Writeoff
 from config.kit import ids
-from config.kit.admin import ReadOnlyAdmin
+from config.kit.admin import ReadOnlyAdmin, money, public_id
 from config.kit.errors import PaywallsError
 from config.kit.money import format_nanos
-from ledger.admin import PublicIdSearch, money
+from ledger.admin import PublicIdSearch
 from ledger.balances import statement
 from ledger.models import Account
+from paywalls.models import Paywall
+
+
+class CostsAdmin[M: Model](PublicIdSearch[M]):
+    """What requests and charges have in common."""
+
+    when_empty = "Send a chat to POST /v1/chat/completions with a key of a paywall."
+    paywall_id_ = public_id("paywall_id", "pw", "paywall", page="paywalls_paywall")
+    user_id_ = public_id("user_id", "usr", "user", page="billing_wallet")
+    key_id_ = public_id("key_id", "key", "key", page="paywalls_apikey")
+    rate_id_ = public_id("rate_id", "rate", "rate", page="paywalls_rate")
+    charged_ = money("charged", "charged")
+    provider_cost_ = money("provider_cost", "provider's cost")
 
 
 @admin.register(Request)
-class RequestAdmin(PublicIdSearch[Request]):
+class RequestAdmin(CostsAdmin[Request]):
     """Calls that reached a provider, newest first."""
 
-    list_display = ("id", "status", "policy", "model", "charged_", "usage_source", "created_at")
+    list_display = ("id_", "status", "model", "charged_", "user_id_", "policy", "created_at")
     list_filter = ("status",)
     id_fields = ("pk", "user_id", "transaction_id")
-    charged_ = money("charged", "charged")
+    id_ = public_id("id", "req", "id")
+    connection_id_ = public_id("connection_id", "conn", "connection")
+    written_off_ = money("written_off", "written off")
+    transaction_id_ = public_id("transaction_id", "txn", "charge", page="billing_charge")
 
 
 @admin.register(Writeoff)
 class WriteoffAdmin(ReadOnlyAdmin[Writeoff]):
     """Provider work that nobody paid for."""
 
-    list_display = ("id", "request_id", "paywall_id", "nanos_", "reason", "created_at")
+    list_display = ("id", "request_id_", "paywall_id_", "nanos_", "reason", "created_at")
+    when_empty = "None is good: no provider work has gone unpaid."
+    request_id_ = public_id("request_id", "req", "request", page="billing_request")
+    paywall_id_ = public_id("paywall_id", "pw", "paywall", page="paywalls_paywall")
     nanos_ = money("nanos", "amount")
 
 
 @admin.register(Charge)
-class ChargeAdmin(PublicIdSearch[Charge]):
+class ChargeAdmin(CostsAdmin[Charge]):
     """Charges with what they were computed from; each can be refunded."""
 
-    list_display = ("transaction_id", "model", "charged_", "policy", "created_at", "refund_link")
+    list_display = ("id_", "model", "charged_", "refund_link", "user_id_", "policy", "created_at")
     id_fields = ("pk", "request_id", "user_id")
-    charged_ = money("charged", "charged")
+    readonly_fields = ("refund_link",)
+    id_ = public_id("transaction_id", "txn", "id")
+    request_id_ = public_id("request_id", "req", "request", page="billing_request")
 
     @admin.display(description="refund")
     def refund_link(self, row: Charge) -> str:
@@ -65,28 +87,34 @@ class ChargeAdmin(PublicIdSearch[Charge]):
         if not request.user.has_perm("billing.change_charge"):
             raise PermissionDenied
         row = get_object_or_404(Charge, pk=charge_id)
+        paywall = Paywall.objects.get(pk=row.paywall_id)
         form = RefundForm(request.POST or None, charge=row)
         facts = [
             ("Charge", ids.encode("txn", row.transaction_id)),
             ("Model", row.model),
-            ("Charged", format_nanos(row.charged)),
+            ("Charged", f"{format_nanos(row.charged)} {paywall.currency}"),
         ]
-        return _money_page(self, request, form, title="Refund a charge", facts=facts, lines=())
+        return _money_page(self, request, form, title="Refund", facts=facts, lines=())
 
 
 @admin.register(Wallet)
 class WalletAdmin(ReadOnlyAdmin[Wallet]):
     """End users with their money; every movement asks for a reason and keeps who did it."""
 
-    list_display = ("external_id", "paywall", "livemode", "blocked_at", "created_at", "move_link")
+    list_display = ("external_id", "move_link", "paywall", "livemode", "blocked_at", "created_at")
     list_filter = ("livemode",)
     list_select_related = ("paywall",)
-    search_fields = ("external_id", "id", "wallet_id")
+    search_fields = ("external_id__startswith",)
+    search_help_text = "the beginning of your id for the user, or usr_… or wal_…"
+    id_fields = ("pk", "wallet_id")
+    readonly_fields = ("move_link",)
+    when_empty = "A user's first request, deposit or balance makes the wallet."
 
     @admin.display(description="money")
     def move_link(self, row: Wallet) -> str:
         url = reverse("admin:billing_wallet_move", args=[row.pk])
-        return format_html('<a href="{}">Balance, history, move money …</a>', url)
+        text = "Balance and history …"
+        return format_html('<a href="{}">{}</a>', url, text)
 
     @override
     def get_urls(self) -> list[URLPattern]:
@@ -147,9 +175,14 @@ def _money_page(
                 messages.SUCCESS,
             )
             return HttpResponseRedirect(request.get_full_path())
+    row = form.wallet if isinstance(form, MoveForm) else form.charge
+    site = f"admin:billing_{page.opts.model_name}"
     context = {
         **page.admin_site.each_context(request),
         "opts": page.opts,
+        "row": row,
+        "row_url": reverse(f"{site}_change", args=[row.pk]),
+        "list_url": reverse(f"{site}_changelist"),
         "title": title,
         "form": form,
         "facts": facts,

@@ -1,8 +1,11 @@
 """Billing's refusals."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from config.kit.errors import PaywallsError
+
+WALLET_FULL: Final = "No wallet can hold that much; several users can."
+"""The database's numbers end at nine billion units (SQLSTATE 22003)."""
 
 
 class GateUnavailableError(PaywallsError):

@@ -8,6 +8,7 @@ from billing import movements
 from billing.models import Charge, Wallet
 from billing.movements import Reason
 from billing.types import Movement
+from config.kit import ids
 from config.kit.money import format_nanos, parse_nanos
 
 KINDS: Final = (
@@ -32,20 +33,26 @@ class AmountField(forms.CharField):
 class MoneyForm(forms.Form):
     """What every movement asks."""
 
-    amount = AmountField(help_text="such as 12.50")
+    amount = AmountField(
+        help_text="such as 12.50", widget=forms.TextInput(attrs={"inputmode": "decimal"})
+    )
     reason = forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), max_length=500)
     ref = forms.CharField(
         required=False,
         max_length=100,
-        label="reference",
+        label="Reference",
         help_text="optional: the same reference books once, however often it is sent",
+    )
+    once = forms.CharField(
+        required=False, max_length=100, widget=forms.HiddenInput, initial=lambda: ids.uuid7().hex
     )
 
     def why(self, actor: str) -> Reason:
-        """Who, why, under which reference."""
-        return Reason(
-            actor=actor, reason=self.cleaned_data["reason"], ref=self.cleaned_data["ref"] or None
-        )
+        """Who, why, under which reference. Without one, the form's own: a second click is no
+        second movement.
+        """
+        ref = self.cleaned_data["ref"] or self.cleaned_data["once"] or None
+        return Reason(actor=actor, reason=self.cleaned_data["reason"], ref=ref)
 
 
 class MoveForm(MoneyForm):

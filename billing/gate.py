@@ -19,10 +19,11 @@ import structlog
 from billing import wire
 from billing.batch import Batcher
 from billing.database import Database, persistently
-from billing.errors import GateUnavailableError
+from billing.errors import WALLET_FULL, GateUnavailableError
 from billing.line import Line
 from billing.types import Ask, Bill, Movement, Payer, Progress, Settled
 from config.kit import ids
+from config.kit.errors import InvalidRequestError
 from paywalls.decisions import Allowed, Decision
 
 log = structlog.get_logger(__name__)
@@ -63,9 +64,11 @@ class Gate:
         self._earning: dict[tuple[UUID, bool], UUID] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._heart: asyncio.Task[None] | None = None
-        self._lines = {kind: Line(database.url) for kind in ("reserve", "settle", "charge")}
+        # The heartbeat has its own, because a pool full of slow calls must not cost every lease.
+        kinds = ("reserve", "settle", "charge", "renew")
+        self._lines = {kind: Line(database.url) for kind in kinds}
         self._reserving: Batcher[Ask, Decision] = Batcher(self._reserve_batch, self._abandon)
-        self._settling: Batcher[Bill, Settled] = Batcher(self._settle_batch, _nothing)
+        self._settling: Batcher[dict[str, object], Settled] = Batcher(self._settle_batch, _nothing)
         self._charging: Batcher[dict[str, object], Movement | Decision] = Batcher(
             self._charge_batch, _nothing
         )
@@ -83,6 +86,7 @@ class Gate:
             await batcher.drained()
         if self._heart is not None:
             self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
         for line in self._lines.values():
             await line.close()
         await self.database.close()
@@ -121,10 +125,11 @@ class Gate:
         Raises: GateUnavailableError. The hold then ends by its last checkpoint.
         """
         deadline = time.monotonic() + SETTLE_RETRY_S
+        booking = self._bill_object(bill)
         try:
             while True:
                 try:
-                    return await self._settling.call(bill)
+                    return await self._settling.call(booking)
                 except GateUnavailableError:
                     if time.monotonic() > deadline:
                         log.exception("settle.gave_up", request=ids.encode("req", bill.request_id))
@@ -174,7 +179,7 @@ class Gate:
     ) -> Movement | Decision:
         """Credits money that the developer took outside. `key` repeats: the first movement again.
 
-        Raises: GateUnavailableError.
+        Raises: GateUnavailableError; InvalidRequestError for more than a wallet can hold.
         """
         movement = wire.payer_object(payer) | {
             "id": transaction_id,
@@ -194,6 +199,8 @@ class Gate:
         except psycopg.Error as error:
             if error.sqlstate == "PW002":
                 return wire.decision_of({"outcome": "repeated_key", "state": "mismatch"})
+            if error.sqlstate == "22003":
+                raise InvalidRequestError(WALLET_FULL, param="amount") from error
             raise
         return wire.movement_of(orjson.loads(text))
 
@@ -217,9 +224,10 @@ class Gate:
         answers = await self._batched("reserve", "($1, $2, $3, $4)", objects, terms)
         return [a if isinstance(a, Exception) else wire.decision_of(a) for a in answers]
 
-    async def _settle_batch(self, bills: Sequence[Bill]) -> Sequence[Settled | Exception]:
-        objects = [self._bill_object(bill) for bill in bills]
-        answers = await self._batched("settle", "($1)", objects, [])
+    async def _settle_batch(
+        self, bills: Sequence[dict[str, object]]
+    ) -> Sequence[Settled | Exception]:
+        answers = await self._batched("settle", "($1)", bills, [])
         return [a if isinstance(a, Exception) else wire.settled_of(a) for a in answers]
 
     async def _charge_batch(
@@ -302,10 +310,10 @@ class Gate:
             for request_id, hold in self._open.items()
             if hold.progress is not None
         }
-        await self.database.rows(
-            "SELECT ledger_renew(%s, %s, %s::jsonb, %s)",
-            [self._process, list(self._open), _dump(progress), self._settings.lease_s],
-        )
+        holds = f"{{{','.join(map(str, self._open))}}}"
+        terms = [str(self._process), holds, _dump(progress), str(self._settings.lease_s)]
+        query = "SELECT count(*)::text FROM ledger_renew($1, $2, $3, $4)"
+        await persistently(lambda: self._lines["renew"].call(query, terms))
 
     async def _beat(self) -> None:
         while True:
@@ -314,7 +322,7 @@ class Gate:
                 continue
             try:
                 await self.renew()
-            except (GateUnavailableError, psycopg.Error) as error:
+            except Exception as error:  # The outermost handler of a task: all leases hang on it.
                 log.warning("gate.heartbeat_failed", error=type(error).__name__)
 
 

@@ -18,7 +18,7 @@ class Request(models.Model):
     livemode = models.BooleanField()
     user_id = models.UUIDField()
     key_id = models.UUIDField(null=True)
-    status = models.CharField(max_length=16, help_text="billing.types.Status")
+    status = models.CharField(max_length=16)
     policy = models.CharField(max_length=32, help_text="the settlement rule that was applied")
     model = models.CharField(max_length=300)
     connection_id = models.UUIDField(null=True)
@@ -131,6 +131,9 @@ class Writeoff(models.Model):
     nanos = models.BigIntegerField()
     reason = models.CharField(max_length=32)
     created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "write-off"
 
     def __str__(self) -> str:
         return f"{self.reason} {ids.encode('req', self.request_id)}"

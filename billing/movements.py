@@ -17,6 +17,7 @@ from django.db import connection, utils
 
 from billing import wire
 from billing.errors import (
+    WALLET_FULL,
     IdempotencyMismatchError,
     InsufficientFundsError,
     MovementRefusedError,
@@ -24,6 +25,7 @@ from billing.errors import (
     UnknownChargeError,
 )
 from billing.types import Movement
+from billing.users import trial_of
 from config.kit import ids
 from config.kit.errors import InvalidRequestError
 from config.kit.money import AMOUNT_NANOS_MAX, format_nanos
@@ -86,7 +88,7 @@ def adjust(
     more = {"kind": "adjustment", "from": "external"}
     if amount_nanos >= 0:
         return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
-    movement = _object(paywall, user, -amount_nanos, why, livemode=livemode) | more
+    movement = _object(paywall, user, -amount_nanos, why, "down", livemode=livemode) | more
     return _booked("SELECT billing_claw(%s::jsonb)::text", movement)
 
 
@@ -120,7 +122,7 @@ def refund(charge_id: UUID, amount_nanos: int, why: Reason) -> Movement:
 
     Raises: InvalidRequestError, UnknownChargeError, RefundTooLargeError.
     """
-    movement = _signed(amount_nanos, why) | {"charge": charge_id}
+    movement = _signed(amount_nanos, why, charge_id) | {"charge": charge_id}
     return _booked("SELECT billing_refund(%s::jsonb)::text", movement)
 
 
@@ -133,26 +135,30 @@ def _credit(
     livemode: bool,
     more: Mapping[str, object],
 ) -> Movement:
-    movement = _object(paywall, user, amount_nanos, why, livemode=livemode) | dict(more)
+    said = more.get("expires") or ""
+    movement = _object(paywall, user, amount_nanos, why, said, livemode=livemode) | dict(more)
     return _booked("SELECT billing_credit(%s::jsonb)::text", movement)
 
 
 def _object(
-    paywall: Paywall, user: str, amount_nanos: int, why: Reason, *, livemode: bool
+    paywall: Paywall, user: str, amount_nanos: int, why: Reason, *said: object, livemode: bool
 ) -> dict[str, object]:
-    return _signed(amount_nanos, why, paywall.id, user) | {
+    return _signed(amount_nanos, why, paywall.id, user, *said) | {
         "paywall": paywall.id,
         "key": None,
         "live": livemode,
         "cur": paywall.currency,
         "user": user,
-        "trial": None,
+        "trial": trial_of(paywall),
         "metadata": why.metadata,
     }
 
 
-def _signed(amount_nanos: int, why: Reason, *scope: object) -> dict[str, object]:
-    """What every movement says: id, amount, reference, actor, reason."""
+def _signed(amount_nanos: int, why: Reason, *asked: object) -> dict[str, object]:
+    """What every movement says: id, amount, reference, actor, reason.
+
+    asked: what else must be the same for a reference to be the same movement.
+    """
     if not 0 < amount_nanos <= AMOUNT_NANOS_MAX:
         raise InvalidRequestError(
             f"The amount {format_nanos(amount_nanos)} must be above 0 and at most"
@@ -162,7 +168,7 @@ def _signed(amount_nanos: int, why: Reason, *scope: object) -> dict[str, object]
     if not why.actor or not why.reason.strip():
         raise InvalidRequestError("Say who moves the money and why.", param="reason")
     transaction_id = ids.uuid7()
-    said = "\n".join(str(part) for part in (*scope, amount_nanos, why.reason))
+    said = "\n".join(str(part) for part in (*asked, amount_nanos, why.reason))
     return {
         "id": transaction_id,
         "amount": amount_nanos,
@@ -203,4 +209,6 @@ def _translated(error: utils.DatabaseError) -> Exception:
         return IdempotencyMismatchError("This reference was used for another movement.")
     if state == "PW003":
         return RefundTooLargeError("All refunds of this charge together would pass it.")
+    if state == "22003":
+        return InvalidRequestError(WALLET_FULL, param="amount")
     return error

@@ -8,6 +8,18 @@ from paywalls import rules, users
 from paywalls.models import EndUser, Paywall
 
 
+def trial_of(paywall: Paywall) -> dict[str, int] | None:
+    """What a user gets who is seen for the first time, as `billing_user` reads it."""
+    prices = rules.price_list(paywall.pk)
+    if prices is None:
+        return None
+    return {
+        "nanos": prices.trial_nanos,
+        "requests": prices.trial_requests,
+        "days": prices.trial_days,
+    }
+
+
 def make(paywall: Paywall, external_id: str, *, livemode: bool) -> EndUser:
     """The user with this external id, made if it is new, in the caller's transaction.
 
@@ -15,12 +27,6 @@ def make(paywall: Paywall, external_id: str, *, livemode: bool) -> EndUser:
     """
     require_transaction()
     external_id = users.read_external_id(external_id)
-    prices = rules.price_list(paywall.pk)
-    trial = prices and {
-        "nanos": prices.trial_nanos,
-        "requests": prices.trial_requests,
-        "days": prices.trial_days,
-    }
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM billing_user(%s, %s, %s, %s, %s::jsonb)",
@@ -29,7 +35,7 @@ def make(paywall: Paywall, external_id: str, *, livemode: bool) -> EndUser:
                 livemode,
                 external_id,
                 paywall.currency,
-                orjson.dumps(trial or {}).decode(),
+                orjson.dumps(trial_of(paywall)).decode(),
             ],
         )
         (user_id,) = cursor.fetchone()

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.types import Ask, Bill, Movement, Payer, Progress, Settled
+from config.kit.money import AMOUNT_NANOS_MAX
 from paywalls.decisions import (
     Allowed,
     Decision,
@@ -81,12 +82,12 @@ def ask_object(ask: Ask, *, earns: UUID) -> dict[str, object]:
 def bill_object(
     bill: Bill, *, earns: UUID, user: UUID, transaction: UUID, trial: bool
 ) -> dict[str, object]:
-    """A bill, flat."""
+    """A bill, flat. Amounts follow what providers report, so they are bounded here."""
     payer = bill.payer
     return {
         "id": bill.request_id,
         "txn": transaction,
-        "charge": bill.charge_nanos,
+        "charge": min(bill.charge_nanos, AMOUNT_NANOS_MAX),
         "to": earns,
         "paywall": payer.paywall_id,
         "live": payer.livemode,
@@ -106,7 +107,7 @@ def bill_object(
         "error_code": bill.error_code,
         "usage": bill.usage,
         "usage_source": bill.usage_source,
-        "provider_cost": bill.provider_cost_nanos,
+        "provider_cost": min(bill.provider_cost_nanos, AMOUNT_NANOS_MAX),
         "first_byte_ms": bill.first_byte_ms,
         "duration_ms": bill.duration_ms,
         "attempts": bill.attempts,
@@ -116,8 +117,8 @@ def bill_object(
 def progress_object(progress: Progress) -> dict[str, object]:
     """A checkpoint, as the reaper reads it."""
     return {
-        "charge": progress.charge_nanos,
-        "provider_cost": progress.provider_cost_nanos,
+        "charge": min(progress.charge_nanos, AMOUNT_NANOS_MAX),
+        "provider_cost": min(progress.provider_cost_nanos, AMOUNT_NANOS_MAX),
         "delivered": progress.delivered,
         "usage": progress.usage,
     }

@@ -19,6 +19,7 @@ ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
@@ -84,13 +85,9 @@ DATABASE_OWNER_URL = env.url("DATABASE_OWNER_URL", DATABASE_URL, schemes=("postg
 DATABASE_DIRECT_URL = env.url(
     "DATABASE_DIRECT_URL", DATABASE_URL, schemes=("postgresql", "postgres")
 )
-DATABASES = {
-    "default": {
-        **environ.Env.db_url_config(DATABASE_URL),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    },
-}
+# No CONN_MAX_AGE: under ASGI every page has a thread of its own, and a connection kept open would
+# wait for the garbage collector, until the database has no more to give.
+DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
 DB_POOL_SIZE = env.whole("DB_POOL_SIZE", 4, least=1)
 
 REDIS_URL = env.url("REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss", "unix"))

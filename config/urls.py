@@ -5,6 +5,9 @@ from importlib.util import find_spec
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+admin.site.site_title = admin.site.site_header = "Paywalls"
+admin.site.index_title = "Administration"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
 ]

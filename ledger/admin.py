@@ -1,30 +1,18 @@
 """The ledger to look at. Nothing here can be edited: corrections are new transactions."""
 
-from typing import TYPE_CHECKING, Any, override
+from typing import TYPE_CHECKING, override
 
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
 from config.kit import ids
-from config.kit.admin import ReadOnlyAdmin
-from config.kit.money import format_nanos
+from config.kit.admin import ReadOnlyAdmin, money, public_id
 from ledger.models import Account, Counter, Entry, Hold, Lot, Note, Transaction, Verification
 
 
-def money(field: str, label: str) -> Any:
-    """A column that shows a nanos field as money."""
-
-    @admin.display(description=label, ordering=field)
-    def column(_admin: object, row: models.Model) -> str:
-        nanos = getattr(row, field)
-        return "" if nanos is None else format_nanos(nanos)
-
-    return column
-
-
 class PublicIdSearch[M: models.Model](ReadOnlyAdmin[M]):
-    """Finds rows by the ids that people see (`txn_…`) as well as by their UUID."""
+    """Long tables, searched by id alone: as on the API (`txn_…`) or as a UUID."""
 
     id_fields: tuple[str, ...] = ("pk",)
     search_help_text = "an id, as on the API or as a UUID"
@@ -34,28 +22,23 @@ class PublicIdSearch[M: models.Model](ReadOnlyAdmin[M]):
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[M], search_term: str
     ) -> tuple[models.QuerySet[M], bool]:
-        if not search_term:
-            return queryset, False
-        term = search_term.strip()
-        value = ids.find(term)
-        if value is None:
+        if search_term and ids.find(search_term.strip()) is None:
             return queryset.none(), False
-        found = models.Q()
-        for field in self.id_fields:
-            found |= models.Q(**{field: value})
-        return queryset.filter(found), False
+        return super().get_search_results(request, queryset, search_term)
 
 
 @admin.register(Account)
 class AccountAdmin(PublicIdSearch[Account]):
     """Where money can be."""
 
-    list_display = ("id", "kind", "owner", "currency", "livemode", "posted_", "held_", "owed_")
+    list_display = ("id_", "kind", "currency", "posted_", "held_", "owed_", "livemode", "owner")
     list_filter = ("kind", "livemode", "currency")
     id_fields = ("pk", "owner")
+    id_ = public_id("id", "wal", "id")
     posted_ = money("posted", "balance")
     held_ = money("held", "held")
     owed_ = money("owed", "owed")
+    floor_ = money("floor", "floor")
 
 
 if TYPE_CHECKING:
@@ -72,8 +55,10 @@ class EntryInline(TypedInline):
     model = Entry
     extra = 0
     can_delete = False
-    fields = ("account", "amount", "balance_after", "account_version", "created_at")
+    fields = ("account", "amount_", "after_", "account_version", "created_at")
     readonly_fields = fields
+    amount_ = money("amount", "amount")
+    after_ = money("balance_after", "balance after")
 
     @override
     def has_add_permission(self, request: HttpRequest, obj: Transaction | None = None) -> bool:
@@ -84,9 +69,12 @@ class EntryInline(TypedInline):
 class TransactionAdmin(PublicIdSearch[Transaction]):
     """Balanced movements, newest first."""
 
-    list_display = ("id", "kind", "scope", "ref", "actor", "created_at")
+    list_display = ("id_", "kind", "actor", "created_at", "scope", "ref")
     list_filter = ("kind",)
     id_fields = ("pk", "request_id")
+    exclude = ("fingerprint",)
+    id_ = public_id("id", "txn", "id")
+    request_id_ = public_id("request_id", "req", "request")
     inlines = (EntryInline,)
 
 
@@ -94,19 +82,24 @@ class TransactionAdmin(PublicIdSearch[Transaction]):
 class EntryAdmin(PublicIdSearch[Entry]):
     """Single sides, newest first."""
 
-    list_display = ("id", "transaction_id", "account_id", "amount_", "after_", "created_at")
+    list_display = ("id", "transaction_", "account_", "amount_", "balance_after_", "created_at")
     id_fields = ("transaction_id", "account_id")
+    transaction_ = public_id("transaction_id", "txn", "transaction", page="ledger_transaction")
+    account_ = public_id("account_id", "wal", "account", page="ledger_account")
     amount_ = money("amount", "amount")
-    after_ = money("balance_after", "balance after")
+    balance_after_ = money("balance_after", "balance after")
 
 
 @admin.register(Hold)
 class HoldAdmin(PublicIdSearch[Hold]):
     """Money set aside, and how it ended."""
 
-    list_display = ("id", "state", "amount_", "settled_", "lease_until", "created_at")
+    list_display = ("id_", "state", "amount_", "settled_", "lease_until", "created_at")
     list_filter = ("state",)
     id_fields = ("pk", "account_id", "transaction_id")
+    id_ = public_id("id", "req", "request")
+    account_ = public_id("account_id", "wal", "account", page="ledger_account")
+    transaction_ = public_id("transaction_id", "txn", "transaction", page="ledger_transaction")
     amount_ = money("amount", "amount")
     settled_ = money("settled", "charged")
 
@@ -115,26 +108,33 @@ class HoldAdmin(PublicIdSearch[Hold]):
 class LotAdmin(PublicIdSearch[Lot]):
     """Trials, bonuses and credits that expire."""
 
-    list_display = ("id", "kind", "account_id", "amount_", "remaining_", "expires_at")
+    list_display = ("id_", "kind", "account_", "amount_", "remaining_", "expires_at")
     list_filter = ("kind",)
     id_fields = ("pk", "account_id")
+    id_ = public_id("id", "lot", "id")
+    account_ = public_id("account_id", "wal", "account", page="ledger_account")
+    transaction_ = public_id("transaction_id", "txn", "transaction", page="ledger_transaction")
     amount_ = money("amount", "amount")
     remaining_ = money("remaining", "remaining")
+    held_ = money("held", "held")
 
 
 @admin.register(Counter)
 class CounterAdmin(PublicIdSearch[Counter]):
     """What limits have counted."""
 
-    list_display = ("id", "open", "day", "day_requests", "spent_", "month")
-    spent_ = money("day_spent", "spent today")
+    list_display = ("id", "open", "day", "day_requests", "day_spent_", "month", "month_spent_")
+    when_empty = "Counting starts with the first limit: add one under Paywalls, Limits."
+    day_spent_ = money("day_spent", "spent that day")
+    month_spent_ = money("month_spent", "spent that month")
 
 
 @admin.register(Note)
 class NoteAdmin(PublicIdSearch[Note]):
     """Reasons and metadata."""
 
-    list_display = ("transaction_id", "reason")
+    list_display = ("transaction_", "reason")
+    transaction_ = public_id("transaction_id", "txn", "transaction")
 
 
 @admin.register(Verification)
@@ -143,3 +143,4 @@ class VerificationAdmin(ReadOnlyAdmin[Verification]):
 
     list_display = ("started_at", "ok", "finished_at")
     list_filter = ("ok",)
+    when_empty = "Run manage.py ledger_verify: each run is listed here with what it found."

@@ -67,12 +67,12 @@ LEDGER: Final = (
     ),
     Invariant(
         "I5",
-        "no wallet is below its floor, and its lots are not more than it has",
+        "no wallet is below its floor, and its free lots are not more than it has free",
         """
         SELECT id FROM ledger_account WHERE posted - held < floor
         UNION ALL
         SELECT a.id FROM ledger_account a JOIN ledger_lot l ON l.account_id = a.id
-        GROUP BY a.id HAVING sum(l.remaining) > a.posted
+        GROUP BY a.id HAVING sum(l.remaining - l.held) > a.posted - a.held - a.floor
         """,
     ),
     Invariant(

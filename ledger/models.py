@@ -7,6 +7,7 @@ only row here that may be erased.
 from django.db import models
 
 from config.kit import ids
+from config.kit.money import format_nanos
 
 
 class Account(models.Model):
@@ -126,6 +127,7 @@ class Entry(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        verbose_name_plural = "entries"
         indexes = [models.Index(fields=["account", "id"], name="entry_of_account")]
         constraints = [
             models.CheckConstraint(condition=~models.Q(amount=0), name="entry_not_zero"),
@@ -136,7 +138,7 @@ class Entry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.amount} on {self.account_id}"
+        return f"{format_nanos(self.amount)} on {ids.encode('wal', self.account_id)}"
 
 
 class Note(models.Model):

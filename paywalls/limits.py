@@ -11,6 +11,9 @@ from paywalls.models import ApiKey, EndUser, Limit, Paywall
 Kind = Limit.Kind
 Subject = Limit.Subject
 MONEY_KINDS: Final = frozenset({Kind.SPEND_DAY.value, Kind.SPEND_MONTH.value})
+TOKEN_KINDS: Final = frozenset({Kind.OUTPUT_TOKENS.value, Kind.PROMPT_TOKENS.value})
+"""Bounds that apply before the user is looked up, so a single user cannot have its own."""
+
 COUNT_MAX: Final = 1_000_000_000
 """Above any count that makes sense as a limit."""
 
@@ -59,6 +62,11 @@ def set_user_limit(user: EndUser, kind: str, value: int | None, *, actor: str) -
     """
     audit.lock(user.paywall)
     _check(kind, value)
+    if kind in TOKEN_KINDS and value is not None:
+        raise InvalidRequestError(
+            f"{kind} is a limit of each user, a key or the paywall, not of a single user.",
+            param="kind",
+        )
     current = EndUser.objects.select_for_update(no_key=True).get(pk=user.pk)
     own: dict[str, int] = dict(current.limits or {})
     before = own.get(kind)

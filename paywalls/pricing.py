@@ -10,7 +10,7 @@ TOKENS_PER_RATE: Final = 1_000_000
 BASIS_POINTS: Final = 10_000
 MARKUP_BPS_LEAST: Final = -9_900
 MARKUP_BPS_MOST: Final = 100_000
-COUNT_MAX: Final = 2**53
+COUNT_MAX: Final = 1_000_000_000
 """The most of any class that a provider may report; beyond it the report is garbage."""
 
 

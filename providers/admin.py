@@ -1,16 +1,20 @@
 """Connections and the catalogue for staff. Keys are entered and never shown."""
 
-from typing import Any, override
+from dataclasses import fields
+from typing import Any, ClassVar, override
 
 from django import forms
 from django.contrib import admin, messages
 from django.db import models, transaction
 from django.http import HttpRequest
 
+from config.kit.money import AMOUNT_NANOS_MAX
 from paywalls.admin.base import ServiceAdmin, actor, adopt
+from paywalls.pricing import Rates
 from providers import connections
 from providers.models import Connection, Model
 
+COSTS = tuple(field.name for field in fields(Rates) if field.name != "markup_bps")
 CHANGEABLE = ("name", "base_url", "position", "is_active", "settlement", "timeouts")
 
 
@@ -26,6 +30,12 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Connection
         fields = ("paywall", "kind", *CHANGEABLE)
+        help_texts: ClassVar[dict[str, str]] = {
+            "base_url": "up to and with /v1; empty: the provider's own",
+            "position": "the lowest that has a model serves it, the next are fallbacks",
+            "settlement": "who pays when a request fails; empty: the usual",
+            "timeouts": 'in seconds, such as {"idle_s": 30}; empty: the usual',
+        }
 
 
 @admin.register(Connection)
@@ -33,9 +43,10 @@ class ConnectionAdmin(ServiceAdmin[Connection]):
     """Saved provider keys, in their owner's order."""
 
     form = ConnectionForm
-    list_display = ("name", "kind", "paywall", "position", "is_active", "key_last_four", "trouble")
+    list_display = ("name", "kind", "is_active", "trouble", "key_last_four", "position", "paywall")
     list_filter = ("kind", "is_active", ("trouble", admin.EmptyFieldListFilter))
     search_fields = ("name", "base_url", "paywall__name")
+    when_empty = "Add a connection: which provider, and its key. Then choose the action Test."
     list_select_related = ("paywall",)
     raw_id_fields = ("paywall",)
     actions = ("test",)
@@ -76,13 +87,49 @@ class ConnectionAdmin(ServiceAdmin[Connection]):
             self.message_user(request, f"{row.name}: {outcome.message}", level)
 
 
+class CatalogueForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A model with a cost that can be computed with."""
+
+    class Meta:
+        model = Model
+        fields = (
+            "kind",
+            "connection",
+            "name",
+            "display_name",
+            "description",
+            "context_tokens",
+            "output_tokens_max",
+            "cost",
+            "source",
+            "as_of",
+            "is_active",
+        )
+        help_texts: ClassVar[dict[str, str]] = {
+            "connection": "empty: for everyone who connects this kind of provider",
+            "cost": "nanos of a US dollar for a million tokens, or each: 1000000000 is 1 USD",
+        }
+
+    def clean_cost(self) -> object:
+        cost: object = self.cleaned_data["cost"]
+        is_read = isinstance(cost, dict) and all(
+            name in COSTS and type(nanos) is int and 0 <= nanos <= AMOUNT_NANOS_MAX
+            for name, nanos in cost.items()
+        )
+        if cost is not None and not is_read:
+            raise forms.ValidationError(f"An object of whole nanos: {', '.join(COSTS)}.")
+        return cost
+
+
 @admin.register(Model)
 class ModelAdmin(ServiceAdmin[Model]):
     """The catalogue: what models cost, and where that figure comes from."""
 
+    form = CatalogueForm
     list_display = ("name", "kind", "connection", "context_tokens", "source", "as_of", "is_active")
     list_filter = ("kind", "source", "is_active")
     search_fields = ("name", "display_name")
+    when_empty = "Run manage.py sync_models to fill the catalogue from the price book."
     list_select_related = ("connection",)
     raw_id_fields = ("connection",)
 

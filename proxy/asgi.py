@@ -13,7 +13,7 @@ from django.conf import settings
 from billing.errors import GateUnavailableError
 from config.kit.errors import PaywallsError
 from proxy import body, system
-from proxy.errors import InternalServerError, ShuttingDownError
+from proxy.errors import BodyTooLargeError, InternalServerError, ShuttingDownError
 from proxy.reader import read_call
 from proxy.requests import Exchange, Message, Receive, Send
 from proxy.responses import CLOSE, send_early_error
@@ -95,7 +95,8 @@ class Application:
         # What is left of a refused body would have to be read to keep the connection.
         if error.status in (408, 413) or isinstance(error, ShuttingDownError):
             await send_early_error(exchange, error, [CLOSE], is_whole=False)
-            await body.discard(exchange.receive)
+            if not (isinstance(error, BodyTooLargeError) and error.is_read):
+                await body.discard(exchange.receive)
             await exchange.send({"type": "http.response.body"})
         else:
             await send_early_error(exchange, error)

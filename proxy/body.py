@@ -84,7 +84,7 @@ async def _collect(receive: Receive, bytes_max: int) -> bytes:
         piece: bytes = message.get("body", b"")
         length += len(piece)
         if length > bytes_max:
-            raise _too_large(bytes_max)
+            raise _too_large(bytes_max, is_read=not message.get("more_body", False))
         pieces.append(piece)
         if not message.get("more_body", False):
             return b"".join(pieces)
@@ -163,5 +163,5 @@ def number_text(raw: bytes, name: str) -> str:
     return text
 
 
-def _too_large(bytes_max: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"The body is larger than {bytes_max} bytes.")
+def _too_large(bytes_max: int, *, is_read: bool = False) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The body is larger than {bytes_max} bytes.", is_read=is_read)

@@ -113,7 +113,7 @@ async def _ask_one(dispatch: Dispatch, offer: Offer, output_tokens: int, watch: 
             dispatch.note_garbage(sieve.garbage)
             delivered = Delivered(reply, usage_chunk=sieve.usage_chunk)
         else:
-            delivered = Delivered(reply, body=await relay.whole(reply, meter))
+            delivered = Delivered(reply, body=_without_costs(await relay.whole(reply, meter)))
         is_whole = True
     finally:
         if not is_whole:
@@ -158,10 +158,24 @@ def _usage_event(dispatch: Dispatch, chunk: dict[str, Any] | None, settled: Sett
     """The chunk of usage, the provider's or our own, with what was charged as `cost`."""
     if chunk is None:
         chunk = dispatch.usage_chunk()
-    reported = {name: value for name, value in chunk["usage"].items() if name not in PROVIDERS_OWN}
+    reported = _users(chunk["usage"])
     # A JSON number with the exact digits: a float would not keep nine decimals of large amounts.
     cost = orjson.Fragment(format_nanos(settled.charged_nanos).encode())
     return sse.write({**chunk, "usage": {**reported, "cost": cost}})
+
+
+def _without_costs(body: bytes) -> bytes:
+    """A whole answer, as it came where its provider says nothing of its own price."""
+    if not any(b'"%b"' % name.encode() in body for name in PROVIDERS_OWN):
+        return body
+    answer = orjson.loads(body)
+    if isinstance(answer.get("usage"), dict):
+        answer["usage"] = _users(answer["usage"])
+    return orjson.dumps(answer)
+
+
+def _users(usage: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in usage.items() if name not in PROVIDERS_OWN}
 
 
 async def _fail(dispatch: Dispatch, error: PaywallsError) -> None:

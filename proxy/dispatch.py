@@ -191,6 +191,14 @@ class Dispatch:
             settled = await self.services.gate.settle(bill)
         except GateUnavailableError:
             return None
+        if bill.charge_nanos > settled.charged_nanos:
+            logger.warning(
+                "a request cost more than its hold: the rest is written off",
+                extra={
+                    "request_id": self.call.id_text,
+                    "written_off_nanos": bill.charge_nanos - settled.charged_nanos,
+                },
+            )
         metrics, paywall = self.services.metrics, self.call.caller.paywall
         metrics.settled(time.monotonic() - started)
         metrics.charged(
@@ -236,7 +244,6 @@ class Dispatch:
                 body_bytes=len(self.call.raw),
                 prompt_tokens=self.plan.prompt_tokens,
                 output_tokens=output_tokens * self.plan.estimate.choices,
-                hold_nanos=self.allowed.granted_nanos,
                 is_free=self.allowed.trial,
                 usd_rate_nanos=NANOS if rate is None else rate,
             )

@@ -163,10 +163,14 @@ class BodyTimeoutError(PaywallsError):
 
 
 class BodyTooLargeError(PaywallsError):
-    """The body is longer than this address accepts."""
+    """The body is longer than this address accepts. is_read: whether it has all arrived."""
 
     status: ClassVar[int] = 413
     code: ClassVar[str] = "request_too_large"
+
+    def __init__(self, message: str, *, is_read: bool) -> None:
+        super().__init__(message)
+        self.is_read = is_read
 
 
 class UnsupportedMediaTypeError(PaywallsError):

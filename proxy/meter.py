@@ -48,7 +48,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What one provider is asked for, at which price, within which hold.
+    """What one provider is asked for, and at which price.
 
     output_tokens: of all choices. prompt_tokens: as many as the body's bytes can be at most.
     usd_rate_nanos: nanos of the paywall's currency for a dollar. is_free: a trial request.
@@ -59,7 +59,6 @@ class Terms:
     body_bytes: int
     prompt_tokens: int
     output_tokens: int
-    hold_nanos: int
     is_free: bool
     usd_rate_nanos: int
 
@@ -233,9 +232,8 @@ class Meter:
         return min(terms.prompt_tokens, terms.body_bytes // (BYTES_PER_TOKEN + 1))
 
     def _charge(self, usage: Usage) -> int:
-        if self._terms.is_free:
-            return 0
-        return min(price_nanos(usage, self._terms.offer.rates), self._terms.hold_nanos)
+        """The full price: the ledger takes at most the hold, and the rest is written off."""
+        return 0 if self._terms.is_free else price_nanos(usage, self._terms.offer.rates)
 
     def _cost(self, usage: Usage) -> int:
         """What the provider takes for it, in the paywall's currency; 0 where it is not known."""

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('livemode', models.BooleanField()),
                 ('user_id', models.UUIDField()),
                 ('key_id', models.UUIDField(null=True)),
-                ('status', models.CharField(help_text='billing.types.Status', max_length=16)),
+                ('status', models.CharField(max_length=16)),
                 ('policy', models.CharField(help_text='the settlement rule that was applied', max_length=32)),
                 ('model', models.CharField(max_length=300)),
                 ('connection_id', models.UUIDField(null=True)),
@@ -95,6 +95,9 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(max_length=32)),
                 ('created_at', models.DateTimeField()),
             ],
+            options={
+                'verbose_name': 'write-off',
+            },
         ),
         migrations.CreateModel(
             name='Daily',

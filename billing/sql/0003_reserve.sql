@@ -5,16 +5,17 @@
 --   idem, print (hex digests) or null.
 -- The answer: id, outcome, user, granted, available, trial, refusal, request, charged.
 
--- Why a paywall or a key may no longer spend, or null. p_key null: not called with a key.
+-- Why a paywall or a key may no longer spend, or null. p_key null: not called with a key. Paused
+-- comes last, because it alone still lets money in.
 CREATE FUNCTION billing_closed(p_paywall uuid, p_key uuid) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE
         WHEN w.archived_at IS NOT NULL THEN 'paywall_archived'
-        WHEN w.paused_at IS NOT NULL THEN 'paywall_paused'
         WHEN p_key IS NOT NULL AND NOT EXISTS (
             SELECT FROM paywalls_apikey k WHERE k.id = p_key AND k.paywall_id = w.id
                 AND (k.revoked_at IS NULL OR k.revoked_at > clock_timestamp())
                 AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
         ) THEN 'invalid_api_key'
+        WHEN w.paused_at IS NOT NULL THEN 'paywall_paused'
     END FROM paywalls_paywall w WHERE w.id = p_paywall
 $$;
 
@@ -61,12 +62,15 @@ BEGIN
 END $$;
 
 -- The counters of an ask: one for each subject that has caps. The user's own replace the common.
+-- A paywall counts its test traffic apart.
 CREATE FUNCTION billing_counters(p_ask jsonb, p_user uuid, p_limits jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE AS $$
     SELECT jsonb_agg(jsonb_build_object('id', id, 'subject', subject, 'caps', caps)) FROM (VALUES
         (p_user, 'user', coalesce(p_ask #> '{caps,user}', '{}') || coalesce(p_limits, '{}')),
         ((p_ask ->> 'key')::uuid, 'key', p_ask #> '{caps,key}'),
-        ((p_ask ->> 'paywall')::uuid, 'paywall', p_ask #> '{caps,paywall}')
+        (CASE WHEN (p_ask ->> 'live')::boolean THEN (p_ask ->> 'paywall')::uuid
+            ELSE md5((p_ask ->> 'paywall') || ':test')::uuid END,
+            'paywall', p_ask #> '{caps,paywall}')
     ) AS s (id, subject, caps) WHERE id IS NOT NULL AND caps IS NOT NULL AND caps <> '{}'
 $$;
 
@@ -103,6 +107,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Makes and locks what a batch of asks will touch, before it walks through them, in the order that
+-- every function keeps: users, wallets by id, counters by id. So no two batches wait for each other.
+CREATE FUNCTION billing_lock(p_asks jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_wallets uuid[];
+    v_counters uuid[];
+BEGIN
+    PERFORM billing_user(x.paywall, x.live, x."user", x.cur, x.trial) FROM (
+        SELECT DISTINCT ON (paywall, live, "user") *
+        FROM jsonb_to_recordset(p_asks) AS a (
+            paywall uuid, key uuid, live boolean, "user" text, cur text, trial jsonb)
+        WHERE billing_closed(paywall, key) IS NULL
+        ORDER BY paywall, live, "user"
+    ) x;
+    SELECT array_agg(u.wallet_id), array_remove(array_agg((c.value ->> 'id')::uuid), NULL)
+        INTO v_wallets, v_counters
+        FROM jsonb_array_elements(p_asks) AS a (ask)
+        JOIN paywalls_enduser u ON u.paywall_id = (ask ->> 'paywall')::uuid
+            AND u.livemode = (ask ->> 'live')::boolean AND u.external_id = ask ->> 'user'
+        LEFT JOIN jsonb_array_elements(billing_counters(ask, u.id, u.limits)) AS c ON true;
+    PERFORM 1 FROM ledger_account WHERE id = ANY (v_wallets) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM ledger_counters_ensure(v_counters);
+    PERFORM 1 FROM ledger_counter WHERE id = ANY (v_counters) ORDER BY id FOR NO KEY UPDATE;
+END $$;
+
 CREATE FUNCTION billing_reserve_one(
     p_ask jsonb, p_process uuid, p_lease_s integer, p_total_s integer
 ) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -115,11 +144,13 @@ DECLARE
     v_counters jsonb;
     v_claim jsonb;
     v_trial boolean := false;
+    v_days integer := coalesce((p_ask #>> '{trial,days}')::integer, 0);
     v_want bigint := p_ask ->> 'want';
     v_least bigint := p_ask ->> 'least';
     v_hold record;
 BEGIN
-    SELECT id, wallet_id, blocked_at, limits, trial_requests_left INTO v_user FROM paywalls_enduser
+    SELECT id, wallet_id, blocked_at, limits, trial_requests_left, created_at
+        INTO v_user FROM paywalls_enduser
         WHERE paywall_id = v_paywall AND livemode = v_live AND external_id = p_ask ->> 'user';
     -- As billing_closed, written out: a function in SQL is planned anew at each call.
     SELECT CASE
@@ -141,6 +172,12 @@ BEGIN
     END IF;
     IF v_user.limits IS NOT NULL OR jsonb_typeof(p_ask -> 'caps') = 'object' THEN
         v_counters := billing_counters(p_ask, v_user.id, v_user.limits);
+    END IF;
+    IF v_counters IS NOT NULL OR p_ask ->> 'idem' IS NOT NULL OR v_user.trial_requests_left > 0 THEN
+        -- The wallet before everything else, as batches do.
+        PERFORM 1 FROM ledger_account WHERE id = v_user.wallet_id FOR NO KEY UPDATE;
+    END IF;
+    IF v_counters IS NOT NULL THEN
         PERFORM ledger_counters_ensure(ARRAY(
             SELECT (value ->> 'id')::uuid FROM jsonb_array_elements(v_counters)));
     END IF;
@@ -150,7 +187,9 @@ BEGIN
             RETURN v_claim || jsonb_build_object('id', v_id, 'outcome', 'repeated_key');
         END IF;
     END IF;
-    IF v_user.trial_requests_left > 0 THEN
+    IF v_user.trial_requests_left > 0 AND (v_days = 0
+        OR v_user.created_at + make_interval(days => v_days) > ledger_now(v_live))
+    THEN
         UPDATE paywalls_enduser SET trial_requests_left = trial_requests_left - 1
             WHERE id = v_user.id AND trial_requests_left > 0;
         v_trial := FOUND;
@@ -180,8 +219,7 @@ BEGIN
 END $$;
 
 -- Many asks, one commit. Set-based when all are plain and all fit; else one after the other in the
--- order they came, so that one refusal never refuses a neighbour. Wallets are locked in id order
--- before the walk.
+-- order they came, so that one refusal never refuses a neighbour.
 CREATE FUNCTION billing_reserve_many(
     p_asks jsonb, p_process uuid, p_lease_s integer, p_total_s integer
 ) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -217,7 +255,7 @@ BEGIN
         WHERE h.id = ANY (v_ids);
         RETURN v_answer;
     END IF;
-    PERFORM 1 FROM ledger_account WHERE id = ANY (v_wallets) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM billing_lock(p_asks);
     v_answer := '[]';
     FOR v_ask IN SELECT value FROM jsonb_array_elements(p_asks) WITH ORDINALITY ORDER BY ordinality
     LOOP

@@ -167,6 +167,7 @@ BEGIN
         'charged', o_charged, 'available', o_available)), '[]') INTO v_results
         FROM ledger_settle_many(v_ids, v_txns, v_charges, v_to, 'charge');
     IF jsonb_array_length(v_results) < array_length(v_ids, 1) THEN
+        PERFORM ledger_holds_lock(v_ids);
         FOR v_bill IN
             SELECT b.id, b.txn, b.charge, b."to"
             FROM jsonb_to_recordset(p_bills) AS b (id uuid, txn uuid, charge bigint, "to" uuid)
@@ -188,7 +189,8 @@ END $$;
 -- Ends the holds whose process no longer renews them, by the database's clock: delivered output is
 -- charged from the last checkpoint, the rest is released. After an outage of its own (no sweep for
 -- longer than a lease) it spares everything for one lease, so that living processes can renew.
--- Returns the ids it ended. One reaper at a time; a second returns at once.
+-- Returns the ids it ended. One reaper at a time; a second returns at once. A hold that cannot be
+-- ended is told of and left, so that it keeps nobody else's money.
 CREATE FUNCTION billing_reap(p_lease_s integer, p_most integer) RETURNS SETOF uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -196,6 +198,7 @@ DECLARE
     v_lease interval := make_interval(secs => p_lease_s);
     v_sweep ledger_sweep;
     v_hold ledger_hold;
+    v_ids uuid[];
     v_delivered boolean;
     v_done jsonb;
 BEGIN
@@ -209,26 +212,35 @@ BEGIN
     END IF;
     UPDATE ledger_sweep SET last_at = v_now, grace_until = v_sweep.grace_until WHERE id = 1;
     IF v_sweep.grace_until > v_now THEN RETURN; END IF;
+    v_ids := ARRAY(
+        SELECT id FROM ledger_hold WHERE state = 0 AND lease_until < v_now ORDER BY id LIMIT p_most);
+    PERFORM ledger_holds_lock(v_ids);
     FOR v_hold IN
-        SELECT * FROM ledger_hold WHERE state = 0 AND lease_until < v_now ORDER BY account_id, id
-        LIMIT p_most
+        SELECT * FROM ledger_hold
+        WHERE id = ANY (v_ids) AND state = 0 AND lease_until < v_now ORDER BY id
     LOOP
-        v_delivered := coalesce((v_hold.progress ->> 'delivered')::boolean, false);
-        v_done := billing_settle_one(
-            '{"connection": null, "rate": null, "feature": "", "run": "", "streamed": false,
-              "attempts": [], "model": "", "http_status": 200, "key": null, "trial": false}'::jsonb
-            || coalesce(v_hold.facts, '{}')
-            || jsonb_build_object(
-                'id', v_hold.id, 'txn', ledger_uuid7(),
-                'charge', CASE WHEN v_delivered
-                    THEN (v_hold.progress ->> 'charge')::bigint ELSE 0 END,
-                'provider_cost', coalesce((v_hold.progress ->> 'provider_cost')::bigint, 0),
-                'usage', coalesce(v_hold.progress -> 'usage', '{}'),
-                'usage_source', CASE WHEN v_delivered THEN 'estimated' ELSE 'none' END,
-                'status', CASE WHEN v_delivered THEN 'recovered' ELSE 'failed' END,
-                'policy', CASE WHEN v_delivered THEN 'recovered_partial' ELSE 'lease_expired' END,
-                'error_code', 'process_lost', 'first_byte_ms', NULL,
-                'duration_ms', (extract(epoch FROM v_now - v_hold.created_at) * 1000)::integer));
-        IF v_done ->> 'state' IN ('settled', 'released') THEN RETURN NEXT v_hold.id; END IF;
+        BEGIN
+            v_delivered := coalesce((v_hold.progress ->> 'delivered')::boolean, false);
+            v_done := billing_settle_one(
+                '{"connection": null, "rate": null, "feature": "", "run": "", "streamed": false,
+                  "attempts": [], "model": "", "http_status": 200, "key": null,
+                  "trial": false}'::jsonb
+                || coalesce(v_hold.facts, '{}')
+                || jsonb_build_object(
+                    'id', v_hold.id, 'txn', ledger_uuid7(),
+                    'charge', CASE WHEN v_delivered
+                        THEN (v_hold.progress ->> 'charge')::bigint ELSE 0 END,
+                    'provider_cost', coalesce((v_hold.progress ->> 'provider_cost')::bigint, 0),
+                    'usage', coalesce(v_hold.progress -> 'usage', '{}'),
+                    'usage_source', CASE WHEN v_delivered THEN 'estimated' ELSE 'none' END,
+                    'status', CASE WHEN v_delivered THEN 'recovered' ELSE 'failed' END,
+                    'policy', CASE WHEN v_delivered
+                        THEN 'recovered_partial' ELSE 'lease_expired' END,
+                    'error_code', 'process_lost', 'first_byte_ms', NULL,
+                    'duration_ms', (extract(epoch FROM v_now - v_hold.created_at) * 1000)::integer));
+            IF v_done ->> 'state' IN ('settled', 'released') THEN RETURN NEXT v_hold.id; END IF;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'hold % cannot be ended: % (%)', v_hold.id, SQLERRM, SQLSTATE;
+        END;
     END LOOP;
 END $$;

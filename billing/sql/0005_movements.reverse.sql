@@ -5,3 +5,4 @@ DROP FUNCTION billing_balance(uuid, boolean, text);
 DROP FUNCTION billing_spendable(uuid);
 DROP FUNCTION billing_charge_many(jsonb);
 DROP FUNCTION billing_charge_one(jsonb);
+DROP FUNCTION billing_mode(jsonb);

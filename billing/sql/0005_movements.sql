@@ -1,5 +1,9 @@
 -- Money that moves outside a chat: manual charges, deposits, bonuses, adjustments, refunds.
 
+-- Keeps references of live and of test movements apart.
+CREATE FUNCTION billing_mode(p jsonb) RETURNS text LANGUAGE sql IMMUTABLE
+AS $$ SELECT CASE WHEN (p ->> 'live')::boolean THEN '' ELSE ':test' END $$;
+
 -- A manual charge: a hold of exactly the amount, settled at once, so that there is one path for
 -- charges. p_ask as for billing_reserve_one with want = least = the amount, and: txn, to, ref,
 -- metadata, feature. Repeating ref with the same fingerprint returns the first movement.
@@ -9,7 +13,7 @@ DECLARE
     v_id uuid := p_ask ->> 'id';
     v_txn uuid := p_ask ->> 'txn';
     v_paywall uuid := p_ask ->> 'paywall';
-    v_scope text := 'charge:' || v_paywall;
+    v_scope text := 'charge:' || v_paywall || billing_mode(p_ask);
     v_print bytea := decode(p_ask ->> 'print', 'hex');
     v_amount bigint := p_ask ->> 'want';
     v_code text := billing_closed(v_paywall, (p_ask ->> 'key')::uuid);
@@ -82,12 +86,7 @@ DECLARE
     v_ask jsonb;
     v_answer jsonb := '[]';
 BEGIN
-    PERFORM 1 FROM ledger_account WHERE id IN (
-        SELECT u.wallet_id
-        FROM jsonb_to_recordset(p_asks) AS x (paywall uuid, live boolean, "user" text)
-        JOIN paywalls_enduser u
-            ON u.paywall_id = x.paywall AND u.livemode = x.live AND u.external_id = x."user"
-    ) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM billing_lock(p_asks);
     FOR v_ask IN SELECT value FROM jsonb_array_elements(p_asks) WITH ORDINALITY ORDER BY ordinality
     LOOP
         v_answer := v_answer || billing_charge_one(v_ask);
@@ -127,14 +126,15 @@ DECLARE
     v_user paywalls_enduser;
     v_booked record;
 BEGIN
-    IF v_code IS NOT NULL AND (p ->> 'key') IS NOT NULL THEN
+    -- A paused paywall still takes money in, and people may book on an archived one.
+    IF v_code <> 'paywall_paused' AND (p ->> 'key') IS NOT NULL THEN
         RETURN jsonb_build_object('id', p -> 'id', 'outcome', v_code);
     END IF;
     v_user := billing_user(v_paywall, v_live, p ->> 'user', v_cur, p -> 'trial');
     IF v_expires IS NOT NULL OR p ->> 'kind' = 'bonus' THEN v_lot := p ->> 'kind'; END IF;
     SELECT * INTO v_booked FROM ledger_credit(
-        (p ->> 'id')::uuid, p ->> 'kind', (p ->> 'kind') || ':' || v_paywall, p ->> 'ref',
-        decode(p ->> 'print', 'hex'), NULL, p ->> 'actor', NULL, NULL, v_user.wallet_id,
+        (p ->> 'id')::uuid, p ->> 'kind', (p ->> 'kind') || ':' || v_paywall || billing_mode(p),
+        p ->> 'ref', decode(p ->> 'print', 'hex'), NULL, p ->> 'actor', NULL, NULL, v_user.wallet_id,
         ledger_account_open(p ->> 'from', v_paywall, v_cur, v_live, NULL), v_amount,
         p ->> 'reason', CASE jsonb_typeof(p -> 'metadata') WHEN 'object' THEN p -> 'metadata' END,
         v_lot, CASE WHEN p ->> 'kind' = 'bonus' THEN 5 ELSE 10 END::smallint, v_expires,
@@ -154,10 +154,10 @@ DECLARE
     v_user paywalls_enduser;
     v_booked record;
 BEGIN
-    v_user := billing_user(v_paywall, v_live, p ->> 'user', p ->> 'cur', NULL);
+    v_user := billing_user(v_paywall, v_live, p ->> 'user', p ->> 'cur', p -> 'trial');
     SELECT * INTO v_booked FROM ledger_claw(
-        (p ->> 'id')::uuid, p ->> 'kind', (p ->> 'kind') || ':' || v_paywall, p ->> 'ref',
-        decode(p ->> 'print', 'hex'), p ->> 'actor', NULL, v_user.wallet_id,
+        (p ->> 'id')::uuid, p ->> 'kind', (p ->> 'kind') || ':' || v_paywall || billing_mode(p),
+        p ->> 'ref', decode(p ->> 'print', 'hex'), p ->> 'actor', NULL, v_user.wallet_id,
         ledger_account_open(p ->> 'from', v_paywall, p ->> 'cur', v_live, NULL),
         (p ->> 'amount')::bigint, p ->> 'reason',
         CASE jsonb_typeof(p -> 'metadata') WHEN 'object' THEN p -> 'metadata' END);
@@ -172,6 +172,7 @@ CREATE FUNCTION billing_refund(p jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     v_charge uuid := p ->> 'charge';
+    v_scope text := 'refund:' || v_charge;
     v_amount bigint := p ->> 'amount';
     v_from ledger_entry;
     v_to ledger_entry;
@@ -186,12 +187,12 @@ BEGIN
     SELECT coalesce(sum(e.amount), 0) INTO v_back
         FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
         WHERE t.reverses_id = v_charge AND e.account_id = v_from.account_id
-            AND NOT (t.scope = 'refund' AND t.ref = p ->> 'ref');
+            AND NOT (t.scope = v_scope AND t.ref = p ->> 'ref');
     IF v_amount > -v_from.amount - v_back THEN
         RAISE EXCEPTION 'refunds would pass the charge' USING ERRCODE = 'PW003';
     END IF;
     SELECT * INTO v_booked FROM ledger_credit(
-        (p ->> 'id')::uuid, 'refund', 'refund', p ->> 'ref', decode(p ->> 'print', 'hex'), NULL,
+        (p ->> 'id')::uuid, 'refund', v_scope, p ->> 'ref', decode(p ->> 'print', 'hex'), NULL,
         p ->> 'actor', v_charge, NULL, v_from.account_id, v_to.account_id, v_amount,
         p ->> 'reason', NULL, NULL, NULL, NULL, NULL);
     RETURN jsonb_build_object('id', p -> 'id', 'outcome', 'booked', 'txn', v_booked.o_id,

@@ -40,17 +40,28 @@ ORDER: Final = (
 ATTRIBUTES: Final = {
     "a": {"href"},
     "code": {"class"},
-    **{f"h{level}": {"id"} for level in range(1, 5)},
+    "div": {"class", "role", "tabindex", "aria-label"},
+    **{f"h{level}": {"id"} for level in range(2, 5)},
 }
+HEADING_TOKENS: Final = 3
+"""Opening, text and end of the first heading, which the template shows."""
+
+SECTIONS_LEAST: Final = 3
+"""Shorter pages need no list of what stands on them."""
+
+# Wide tables scroll, and what scrolls must be reached by keyboard too.
+_TABLE_OPEN: Final = '<div class="table" role="group" tabindex="0" aria-label="Table"><table>'
 _PAGE_LINK: Final = re.compile(r"(?P<name>[\w./-]+)\.md(?P<anchor>#[\w-]+)?")
 _NOT_IN_SLUGS: Final = re.compile(r"[^\w\- ]")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, ready to be shown."""
+    """A page, ready to be shown: its heading, anchors and titles of its sections, the rest."""
 
     title: str
+    anchor: str
+    sections: tuple[tuple[str, str], ...]
     html: SafeString
 
 
@@ -93,19 +104,24 @@ def load(name: str) -> Page | None:
     path = Path(settings.BASE_DIR, "templates", "docs", f"{name}.md")
     if not path.is_file():
         return None
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown = _reader()
     tokens = markdown.parse(path.read_text())
-    headings = list(_headings(tokens))
-    assert headings, path
-    for heading, title in headings:
-        heading.attrSet("id", slug(title))
+    (first, title), *headings = _headings(tokens)
+    assert tokens[0] is first, path
+    for heading, text in headings:
+        heading.attrSet("id", slug(text))
     for token in tokens:
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("href", _href(str(child.attrGet("href")), name))
-    html = markdown.renderer.render(tokens, markdown.options, {})
-    clean = nh3.clean(html, attributes=ATTRIBUTES, link_rel=None)
-    return Page(headings[0][1], mark_safe(clean))  # noqa: S308 - nh3 has just cleaned it.
+    sections = tuple((slug(text), text) for heading, text in headings if heading.tag == "h2")
+    html = markdown.renderer.render(tokens[HEADING_TOKENS:], markdown.options, {})
+    return Page(
+        title,
+        slug(title),
+        sections if len(sections) >= SECTIONS_LEAST else (),
+        mark_safe(nh3.clean(html, attributes=ATTRIBUTES, link_rel=None)),  # noqa: S308 - just cleaned.
+    )
 
 
 def slug(title: str) -> str:
@@ -115,6 +131,13 @@ def slug(title: str) -> str:
     'what-a-crash-can-cost-kill--9'
     """
     return _NOT_IN_SLUGS.sub("", title.lower()).replace(" ", "-")
+
+
+def _reader() -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown.add_render_rule("table_open", lambda *_: _TABLE_OPEN)
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>")
+    return markdown
 
 
 def _headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:

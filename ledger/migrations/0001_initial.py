@@ -53,6 +53,9 @@ class Migration(migrations.Migration):
                 ('account_version', models.BigIntegerField(null=True)),
                 ('created_at', models.DateTimeField()),
             ],
+            options={
+                'verbose_name_plural': 'entries',
+            },
         ),
         migrations.CreateModel(
             name='Hold',

@@ -105,9 +105,10 @@ BEGIN
         UPDATE ledger_account SET posted = posted + v_leg.amount, version = version + 1
             WHERE id = v_leg.id;
         IF v_leg.has_lots AND v_leg.amount < 0 AND p_kind <> 'expiry' THEN
-            SELECT coalesce(sum(remaining), 0) INTO v_lots FROM ledger_lot
+            SELECT coalesce(sum(remaining - held), 0) INTO v_lots FROM ledger_lot
                 WHERE account_id = v_leg.id;
-            PERFORM ledger_lots_take(v_leg.id, v_lots - greatest(v_leg.posted + v_leg.amount, 0));
+            PERFORM ledger_lots_take(
+                v_leg.id, v_lots - greatest(v_leg.posted - v_leg.held + v_leg.amount, 0));
         END IF;
     END LOOP;
 

@@ -1,4 +1,5 @@
 DROP FUNCTION ledger_renew(uuid, uuid[], jsonb, integer);
+DROP FUNCTION ledger_holds_lock(uuid[]);
 DROP FUNCTION ledger_settle_many(uuid[], uuid[], bigint[], uuid[], text);
 DROP FUNCTION ledger_settle(uuid, uuid, bigint, uuid, text, text, bytea);
 DROP FUNCTION ledger_lots_settle(jsonb, bigint);

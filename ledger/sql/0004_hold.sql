@@ -366,13 +366,30 @@ BEGIN
     FROM walked w;
 END $$;
 
+-- Locks the accounts and then the counters of many holds, for who ends them one after the other.
+CREATE FUNCTION ledger_holds_lock(p_holds uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM ledger_account WHERE id IN (
+        SELECT account_id FROM ledger_hold WHERE id = ANY (p_holds)
+    ) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM 1 FROM ledger_counter WHERE id IN (
+        SELECT (c.value ->> 'id')::uuid
+        FROM ledger_hold h, jsonb_array_elements(h.counters) AS c WHERE h.id = ANY (p_holds)
+    ) ORDER BY id FOR NO KEY UPDATE;
+END $$;
+
 -- Renews the lease of a process's open holds, in one statement, and keeps their progress:
--- p_progress is {hold id: object}. Returns the holds that are still open.
+-- p_progress is {hold id: object}. Returns the holds that it renewed. One that is being ended at
+-- this moment is passed over: waiting for it, with others locked, could be waiting for oneself.
 CREATE FUNCTION ledger_renew(p_process uuid, p_holds uuid[], p_progress jsonb, p_lease_s integer)
 RETURNS SETOF uuid LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE ledger_hold SET
         lease_until = least(clock_timestamp() + make_interval(secs => p_lease_s), expires_at),
         progress = coalesce(p_progress -> id::text, progress)
-    WHERE id = ANY (p_holds) AND state = 0 AND process = p_process
+    WHERE id IN (
+        SELECT id FROM ledger_hold
+        WHERE id = ANY (p_holds) AND state = 0 AND process = p_process
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING id
 $$;

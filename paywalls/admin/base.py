@@ -1,15 +1,17 @@
-"""What our admin pages share: changes are audited, refusals are messages, nothing is deleted."""
+"""What our admin pages share: changes are audited, refusals stand in the form, no deleting."""
 
 from collections.abc import Callable
-from typing import Any, override
+from typing import Any, ClassVar, override
 
+from django import forms
 from django.contrib import messages
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth import get_permission_codename
 from django.db import models, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 
 from config.kit import ids
-from config.kit.admin import CappedPaginator, TypedAdmin
+from config.kit.admin import BaseAdmin
 from config.kit.errors import PaywallsError
 
 
@@ -24,12 +26,13 @@ def adopt(shown: models.Model, saved: models.Model) -> None:
     shown.__dict__.update(saved.__dict__)
 
 
-class ServiceAdmin[M: models.Model](TypedAdmin[M]):
+class ServiceAdmin[M: models.Model](BaseAdmin[M]):
     """A page whose changes go through the services, and which shows their refusals."""
 
-    list_per_page = 50
-    show_full_result_count = False
-    paginator = CappedPaginator
+    id_fields: tuple[str, ...] = ("pk",)
+    formfield_overrides: ClassVar[dict[Any, Any]] = {
+        models.JSONField: {"widget": AdminTextareaWidget(attrs={"rows": 3})}
+    }
 
     @override
     def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
@@ -46,8 +49,23 @@ class ServiceAdmin[M: models.Model](TypedAdmin[M]):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except PaywallsError as error:
-            self.message_user(request, error.message, messages.ERROR)
-            return HttpResponseRedirect(request.get_full_path())
+            # Once more, with what was entered and with the refusal above it.
+            request.refusal = error.message  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    @override
+    def get_form(
+        self, request: HttpRequest, obj: M | None = None, change: bool = False, **kwargs: Any
+    ) -> "type[forms.ModelForm[M]]":
+        form = super().get_form(request, obj, change, **kwargs)
+        refusal = getattr(request, "refusal", None)
+        if refusal is None:
+            return form
+
+        def clean(_form: object) -> None:
+            raise forms.ValidationError(refusal)
+
+        return type(form.__name__, (form,), {"clean": clean})
 
     def may_change(self, request: HttpRequest) -> bool:
         """Whether this member of staff may act, also where a row has no form."""

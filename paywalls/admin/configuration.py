@@ -1,13 +1,19 @@
 """Limits, aliases and messages: saved and removed through their services."""
 
 from typing import Any, override
+from uuid import UUID
 
+from django import forms
 from django.contrib import admin
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from config.kit import ids
+from config.kit.admin import public_id
+from config.kit.commands import read_amount, read_count
 from config.kit.errors import InvalidRequestError
+from config.kit.money import format_nanos
 from paywalls import aliases, limits, messages
 from paywalls.admin.base import ServiceAdmin, actor, adopt
 from paywalls.models import ApiKey, Limit, MessageTemplate, ModelAlias
@@ -41,17 +47,57 @@ class RemovableAdmin[M: models.Model](ServiceAdmin[M]):
                 self.remove(row, actor(request))
 
 
+class LimitForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Spending is entered as money, the rest as counts; the key by its id."""
+
+    target = forms.CharField(required=False, help_text="for one key: its id, key_…")
+    value = forms.CharField(help_text="a whole number; for spending an amount such as 12.50")
+
+    class Meta:
+        model = Limit
+        fields = ("paywall", "subject", "target", "kind", "value")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.kind in limits.MONEY_KINDS:
+            self.initial["value"] = format_nanos(self.instance.value)
+
+    def clean_target(self) -> UUID | None:
+        text = self.cleaned_data["target"].strip()
+        target = ids.find(text) if text else None
+        if text and target is None:
+            raise forms.ValidationError("There is no such key.")
+        return target
+
+    def clean_value(self) -> int:
+        kind = self.cleaned_data.get("kind", self.instance.kind)
+        read = read_amount if kind in limits.MONEY_KINDS else read_count
+        try:
+            return read(self.cleaned_data["value"].strip(), param="value")
+        except InvalidRequestError as error:
+            raise forms.ValidationError(error.message) from error
+
+
 @admin.register(Limit)
 class LimitAdmin(RemovableAdmin[Limit]):
     """Limits for each user, a key, or the paywall."""
 
-    list_display = ("paywall", "subject", "target", "kind", "value")
+    form = LimitForm
+    list_display = ("paywall", "subject", "target_", "kind", "value_")
     list_filter = ("subject", "kind")
-    search_fields = ("paywall__name", "target")
+    search_fields = ("paywall__name",)
+    id_fields = ("pk", "target")
+    when_empty = "Nothing is limited but by balances. Add limits for users, a key or the paywall."
     list_select_related = ("paywall",)
     raw_id_fields = ("paywall",)
     fields = ("paywall", "subject", "target", "kind", "value")
     fixed = ("paywall", "subject", "target", "kind")
+    target_ = public_id("target", "key", "key")
+
+    @admin.display(description="value", ordering="value")
+    def value_(self, row: Limit) -> str:
+        is_money = row.kind in limits.MONEY_KINDS
+        return f"{format_nanos(row.value)} {row.paywall.currency}" if is_money else str(row.value)
 
     @override
     def save_model(self, request: HttpRequest, obj: Limit, form: Any, change: bool) -> None:
@@ -80,6 +126,7 @@ class ModelAliasAdmin(RemovableAdmin[ModelAlias]):
 
     list_display = ("paywall", "alias", "target")
     list_filter = ("alias",)
+    when_empty = "An alias such as fast stands for a model such as openai/gpt-5-mini."
     search_fields = ("paywall__name", "alias", "target")
     list_select_related = ("paywall",)
     raw_id_fields = ("paywall",)
@@ -100,6 +147,7 @@ class MessageTemplateAdmin(RemovableAdmin[MessageTemplate]):
 
     list_display = ("paywall", "event", "text")
     list_filter = ("event",)
+    when_empty = "The built-in texts are used. Add your own; {{url}} and {{name}} are filled in."
     search_fields = ("paywall__name", "text")
     list_select_related = ("paywall",)
     raw_id_fields = ("paywall",)

@@ -1,7 +1,7 @@
 """Keys: made here, shown once, never edited."""
 
 import datetime as dt
-from typing import Any, Final, override
+from typing import Any, ClassVar, Final, override
 
 from django import forms
 from django.contrib import admin, messages
@@ -36,6 +36,13 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = ApiKey
         fields = CHOSEN
+        help_texts: ClassVar[dict[str, str]] = {
+            "scopes": f'a list such as ["chat"] of {", ".join(keys.SCOPES)}; empty allows all',
+            "allowed_models": "ids or prefixes ending in *; empty allows all the paywall's",
+            "end_user": "the key works for this user alone",
+            "expires_at": "in UTC; empty: never",
+            "idempotency_required": "a chat without an Idempotency-Key header is refused",
+        }
 
 
 @admin.register(ApiKey)
@@ -46,15 +53,16 @@ class ApiKeyAdmin(ServiceAdmin[ApiKey]):
     list_display = (
         "name",
         "last_four",
-        "paywall",
         "livemode",
+        "paywall",
         "created_at",
         "last_used_at",
         "expires_at",
         "revoked_at",
     )
     list_filter = ("livemode", ("revoked_at", admin.EmptyFieldListFilter))
-    search_fields = ("name", "last_four", "id", "paywall__name")
+    search_fields = ("name", "last_four", "paywall__name")
+    when_empty = "Add a key for each app and server; it is shown once."
     list_select_related = ("paywall",)
     ordering = ("-id",)
     raw_id_fields = ("paywall", "end_user")

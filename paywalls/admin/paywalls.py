@@ -15,9 +15,12 @@ from paywalls.models import Change, EndUser, Paywall
 class PaywallAdmin(ServiceAdmin[Paywall]):
     """Mode and currency are chosen once; a paywall that is done with is archived."""
 
-    list_display = ("name", "public_id", "team", "mode", "currency", "livemode", "state", "version")
+    list_display = ("name", "state", "public_id", "team", "currency", "livemode", "mode", "version")
     list_filter = ("mode", "livemode", "graceful", "currency")
-    search_fields = ("name", "id", "team__name")
+    search_fields = ("name", "team__name")
+    when_empty = (
+        "Add a paywall, then a connection to a provider, prices (manage.py set_price), a key."
+    )
     list_select_related = ("team",)
     raw_id_fields = ("team",)
     actions = ("pause", "resume", "archive")
@@ -44,6 +47,13 @@ class PaywallAdmin(ServiceAdmin[Paywall]):
         self, request: HttpRequest, obj: Paywall | None = None
     ) -> tuple[str, ...]:
         return (*self.fixed, "team", "mode", "currency") if obj else self.fixed
+
+    @override
+    def get_fields(
+        self, request: HttpRequest, obj: Paywall | None = None
+    ) -> list[Any] | tuple[Any, ...]:
+        fields = super().get_fields(request, obj)
+        return fields if obj else [name for name in fields if name not in self.fixed]
 
     @admin.display(description="state")
     def state(self, obj: Paywall) -> str:
@@ -94,7 +104,9 @@ class EndUserAdmin(ReadOnlyAdmin[EndUser]):
 
     list_display = ("external_id", "id", "paywall", "livemode", "blocked_at", "created_at")
     list_filter = ("livemode", ("blocked_at", admin.EmptyFieldListFilter))
-    search_fields = ("external_id__startswith", "id")
+    search_fields = ("external_id__startswith",)
+    search_help_text = "the beginning of your id for the user, or usr_…"
+    when_empty = "A user's first request, deposit or balance makes the user."
     list_select_related = ("paywall",)
     ordering = ("-id",)
     actions = ("block", "unblock")
@@ -117,5 +129,6 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
     list_display = ("created_at", "paywall", "version", "action", "subject", "actor")
     list_filter = ("action",)
     search_fields = ("subject", "actor", "paywall__name")
+    id_fields = ()
     list_select_related = ("paywall",)
     ordering = ("-id",)

@@ -51,6 +51,9 @@ class Migration(migrations.Migration):
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
+            options={
+                'verbose_name': 'developer',
+            },
         ),
         migrations.CreateModel(
             name='Membership',
@@ -69,6 +72,9 @@ class Migration(migrations.Migration):
                 ('target', models.CharField(max_length=200)),
                 ('paywall', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='aliases', to='paywalls.paywall')),
             ],
+            options={
+                'verbose_name_plural': 'model aliases',
+            },
         ),
         migrations.CreateModel(
             name='MessageTemplate',
@@ -85,7 +91,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=config.kit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('subject', models.CharField(choices=[('user', 'each user'), ('key', 'one key'), ('paywall', 'the whole paywall')], max_length=8)),
                 ('target', models.UUIDField(blank=True, help_text="the key's id, for one key", null=True)),
-                ('kind', models.CharField(choices=[('output_tokens', 'output tokens a request (clamps)'), ('prompt_tokens', 'prompt tokens a request (refuses)'), ('concurrency', 'requests at the same time'), ('requests_minute', 'requests a minute'), ('requests_day', 'requests a day'), ('spend_day', 'spending a day, in nanos'), ('spend_month', 'spending a month, in nanos')], max_length=16)),
+                ('kind', models.CharField(choices=[('output_tokens', 'output tokens a request (clamps)'), ('prompt_tokens', 'prompt tokens a request (refuses)'), ('concurrency', 'requests at the same time'), ('requests_minute', 'requests a minute'), ('requests_day', 'requests a day'), ('spend_day', 'spending a day'), ('spend_month', 'spending a month')], max_length=16)),
                 ('value', models.BigIntegerField()),
                 ('created_at', models.DateTimeField(default=config.kit.clock.now, editable=False)),
                 ('paywall', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='limits', to='paywalls.paywall')),
@@ -141,6 +147,9 @@ class Migration(migrations.Migration):
                 ('end_user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='keys', to='paywalls.enduser')),
                 ('paywall', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='keys', to='paywalls.paywall')),
             ],
+            options={
+                'verbose_name': 'API key',
+            },
         ),
         migrations.CreateModel(
             name='PriceVersion',

@@ -23,8 +23,8 @@ class Limit(models.Model):
         CONCURRENCY = "concurrency", "requests at the same time"
         REQUESTS_MINUTE = "requests_minute", "requests a minute"
         REQUESTS_DAY = "requests_day", "requests a day"
-        SPEND_DAY = "spend_day", "spending a day, in nanos"
-        SPEND_MONTH = "spend_month", "spending a month, in nanos"
+        SPEND_DAY = "spend_day", "spending a day"
+        SPEND_MONTH = "spend_month", "spending a month"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     paywall = models.ForeignKey(Paywall, on_delete=models.PROTECT, related_name="limits")
@@ -64,7 +64,7 @@ class Limit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.subject} {self.kind} ≤ {self.value}"
+        return f"{self.get_kind_display()} for {self.get_subject_display()}"
 
 
 class ModelAlias(models.Model):
@@ -76,6 +76,7 @@ class ModelAlias(models.Model):
     target = models.CharField(max_length=limits.MODEL_CHARS_MAX)
 
     class Meta:
+        verbose_name_plural = "model aliases"
         constraints = [models.UniqueConstraint(fields=["paywall", "alias"], name="alias_once")]
 
     def __str__(self) -> str:

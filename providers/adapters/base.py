@@ -1,7 +1,7 @@
 """What every provider has in common: the OpenAI shape. A provider's file says where it differs."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import orjson
 
@@ -25,6 +25,9 @@ UNEXPLAINED = "The provider refuses the request without saying why."
 
 class UsageError(ValueError):
     """A provider reports usage that cannot be true."""
+
+
+SIMPLE: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 class Adapter:
@@ -78,6 +81,10 @@ class Adapter:
             return None
         if not isinstance(reported, dict):
             raise UsageError("usage is not an object")
+        if (
+            reported.keys() <= SIMPLE
+        ):  # Nothing to interpret, and nearly all that small servers say.
+            return _simple(reported)
         return self.read_usage(reported)
 
     def read_usage(self, reported: Mapping[str, Any]) -> Usage | None:
@@ -128,6 +135,14 @@ class Adapter:
         return FailedError(
             f"The provider failed (status {status}).", retry_after_s=_wait_s(headers)
         )
+
+
+def _simple(reported: Mapping[str, Any]) -> Usage | None:
+    prompt = count_or_none(reported, "prompt_tokens")
+    completion = count_or_none(reported, "completion_tokens")
+    if prompt is None and completion is None:
+        return None
+    return Usage(prompt=prompt or 0, completion=completion or 0)
 
 
 def checked(**counts: int) -> Usage:

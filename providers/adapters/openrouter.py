@@ -10,6 +10,10 @@ from paywalls.pricing import Usage
 from providers.adapters import base
 from providers.errors import ProviderError, RejectedError, scrub
 
+OTHER_MODELS: Final = ("models", "route")
+"""Fields that name further models, which nobody has allowed or priced.
+Source: https://openrouter.ai/docs/guides/routing/model-fallbacks (November 2026)."""
+
 ATTRIBUTION: Final = b"X-Title: Paywalls\r\n"
 DOLLARS_MAX: Final = 100_000
 """More than that for one answer is a mistake."""
@@ -31,6 +35,14 @@ class OpenRouter(base.Adapter):
 
     def auth(self, key: str) -> bytes:
         return super().auth(key) + ATTRIBUTION
+
+    def body(
+        self, request: Mapping[str, Any], *, model: str, stream: bool, user: str
+    ) -> dict[str, Any]:
+        body = super().body(request, model=model, stream=stream, user=user)
+        for name in OTHER_MODELS:
+            body.pop(name, None)
+        return body
 
     def read_usage(self, reported: Mapping[str, Any]) -> Usage | None:
         usage = super().read_usage(reported)

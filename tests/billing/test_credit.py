@@ -6,6 +6,7 @@ from django.db import transaction
 from billing import credit, movements
 from billing.errors import CreditLineInUseError, InsufficientFundsError
 from billing.movements import Reason
+from ledger.invariants import LEDGER
 from ledger.models import Account
 from paywalls.models import Change, EndUser, Paywall
 
@@ -49,3 +50,23 @@ def test_the_change_is_audited(paywall):
         {"line": "0"},
         {"line": "0.00000005"},
     )
+
+
+def test_credits_that_may_expire_do_not_cover_what_is_used(paywall):
+    """Else they could not expire, and nobody could use the wallet any more."""
+    line(paywall, 50)
+    movements.charge(paywall, "u", 140, WHY)
+    movements.bonus(paywall, "u", 20, WHY)
+    with pytest.raises(CreditLineInUseError):
+        line(paywall, 39)
+    assert line(paywall, 40) == 20
+
+
+def test_a_bonus_on_a_line_in_use_breaks_no_invariant(paywall, owner):
+    line(paywall, 50)
+    movements.charge(paywall, "u", 140, WHY)
+    movements.bonus(paywall, "u", 20, WHY)
+    wallet = EndUser.objects.get(paywall=paywall).wallet_id
+    for invariant in LEDGER:
+        broken = {row[0] for row in owner.execute(invariant.query).fetchall()}
+        assert wallet not in broken, invariant.number

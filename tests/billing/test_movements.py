@@ -1,9 +1,11 @@
 """Money that people move by hand."""
 
+import datetime as dt
 from typing import Any
 
+import orjson
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from billing import movements
 from billing.errors import (
@@ -14,10 +16,11 @@ from billing.errors import (
 )
 from billing.movements import Reason
 from billing.types import Payer
-from config.kit import ids
+from config.kit import clock, ids
 from config.kit.errors import InvalidRequestError
 from ledger.balances import balance, statement
 from ledger.models import Account, Lot, Note, Transaction
+from paywalls import rules
 from paywalls.models import EndUser, Paywall
 
 WHY = Reason(actor="dev_1", reason="because")
@@ -164,3 +167,60 @@ class TestHistory:
         movements.deposit(paywall, "u", 1, WHY)
         with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:
             cursor.execute(statement_)
+
+
+class TestReferences:
+    """A reference is one movement: whatever differs makes it another one, or a mistake."""
+
+    def test_live_and_test_are_apart(self, paywall):
+        why = Reason(actor="dev_1", reason="because", ref="in_1")
+        movements.deposit(paywall, "u", 500, why, livemode=False)
+        assert not movements.deposit(paywall, "u", 500, why).replayed
+
+    def test_up_is_not_down(self, paywall):
+        why = Reason(actor="dev_1", reason="because", ref="in_1")
+        movements.adjust(paywall, "u", 5, why)
+        with pytest.raises(IdempotencyMismatchError):
+            movements.adjust(paywall, "u", -5, why)
+
+    def test_what_expires_is_not_what_stays(self, paywall):
+        why = Reason(actor="dev_1", reason="because", ref="in_1")
+        movements.deposit(paywall, "u", 5, why)
+        with pytest.raises(IdempotencyMismatchError):
+            movements.deposit(paywall, "u", 5, why, expires_at=clock.now() + dt.timedelta(days=1))
+
+    def test_refunds_of_two_charges_are_two(self, paywall):
+        movements.deposit(paywall, "u", 500, WHY)
+        charges = [movements.charge(paywall, "u", 10, WHY) for _ in range(2)]
+        why = Reason(actor="dev_1", reason="because", ref="re_1")
+        refunds = [movements.refund(charge.transaction_id, 5, why) for charge in charges]
+        assert [refund.replayed for refund in refunds] == [False, False]
+        assert movements.refund(charges[0].transaction_id, 5, why).replayed
+        assert wallet(paywall).posted == 490
+
+
+def test_a_user_first_seen_by_hand_gets_the_trial(paywall):
+    with transaction.atomic():
+        rules.set_trial(paywall, amount_nanos=50, actor="dev_1")
+    assert movements.deposit(paywall, "u", 500, WHY).balance_nanos == 550
+
+
+def test_money_taken_back_takes_the_lot_it_came_in(paywall):
+    """Else the lot would outlive its money, and expire with somebody's next deposit."""
+    movements.deposit(paywall, "u", 50, WHY)
+    user = EndUser.objects.get(paywall=paywall)
+    hold(paywall, 50)
+    movements.deposit(paywall, "u", 60, WHY, expires_at=clock.now() + dt.timedelta(days=1))
+    movements.adjust(paywall, "u", -60, WHY)
+    assert [lot.remaining for lot in Lot.objects.filter(account_id=user.wallet_id)] == [0]
+
+
+def hold(paywall: Paywall, nanos: int) -> None:
+    """Set money of user `u` aside, as a running request does."""
+    asked = {"id": ids.uuid7(), "paywall": paywall.id, "live": True, "user": "u", "zone": "UTC"}
+    terms = {"want": nanos, "least": nanos, "facts": {}}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT billing_reserve_one(%s::jsonb, %s, 30, 900)",
+            [orjson.dumps(asked | terms).decode(), ids.uuid7()],
+        )

@@ -1,10 +1,15 @@
 """The public API and Django share one server, and neither sees the other's requests."""
 
+import asyncio
 import gc
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db.backends.signals import connection_created
 
 from config import asgi
+from paywalls.links import checkout_token
+from tests.factories import EndUserFactory
 
 
 @pytest.fixture
@@ -74,3 +79,28 @@ async def test_a_failed_check_fails_the_start(asked, settings):
     assert message["type"] == "lifespan.startup.failed"
     assert "ALLOWED_HOSTS" in message["message"]
     assert asked == []
+
+
+async def test_a_page_leaves_no_database_connection_open():
+    user = await sync_to_async(EndUserFactory.create)()
+    requests = [{"type": "http.request", "body": b"", "more_body": False}]
+    sent, opened = [], []
+
+    async def receive():
+        return requests.pop() if requests else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    def note(connection, **_):
+        opened.append(connection)
+
+    scope = {"type": "http", "method": "GET", "path": f"/pay/{checkout_token(user.pk)}"}
+    connection_created.connect(note)
+    try:
+        await asgi.application({**scope, "headers": [(b"host", b"localhost")]}, receive, send)
+    finally:
+        connection_created.disconnect(note)
+    assert sent[0]["status"] == 200
+    assert opened
+    assert [each.connection for each in opened] == [None] * len(opened)

@@ -9,9 +9,9 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tests.fakes.upstream import FakeUpstream
-from tests.support.product import Server, Shop, Wallet, is_price_of, make_shop
+from tests.support.product import UNIT, Server, Shop, Wallet, is_price_of, make_shop
+from tests.support.streams import until
 
-UNIT = 10**9
 KEY = "sk-developers-own-0123456789"
 SAY: Any = [{"role": "user", "content": "Say something."}]
 
@@ -59,10 +59,8 @@ async def test_a_stream_that_is_let_go_stops_the_provider(client, shop, fake):
         for _ in range(5):
             await anext(stream)
     await fake.wait_closed(timeout_s=1)
-    async with asyncio.timeout(5):
-        while not (ends := shop.ends()):  # noqa: ASYNC110 - Another process books.
-            await asyncio.sleep(0.02)
-    ((status, _, charged),) = ends
+    await until(lambda: bool(shop.ends()))
+    ((status, _, charged),) = shop.ends()
     assert status == "client_gone"
     assert is_price_of(charged, output=4)
     assert shop.wallet(user) == Wallet(UNIT - charged, 0)

@@ -36,6 +36,12 @@ def test_links_and_anchors_lead_somewhere(client: Client, name: str):
         assert not anchor or f'id="{anchor}"' in target, (path, anchor)
 
 
+def test_the_navigation_can_be_skipped(client: Client):
+    shown = get(client, "index")
+    assert shown.index('class="skip" href="#content"') < shown.index("<nav")
+    assert 'id="content" tabindex="-1"' in shown
+
+
 def test_the_start_lists_all(client: Client):
     shown = get(client, "index")
     assert all(f'href="{url_of(name)}"' in shown for name in ORDER)
@@ -51,7 +57,9 @@ def test_what_is_no_page(client: Client, name: str):
 
 def test_tables_code_and_headings(client: Client):
     shown = get(client, "errors")
-    assert "<table>" in shown
+    assert '<div class="table" role="group" tabindex="0" aria-label="Table"><table>' in shown
+    assert shown.count("<h1") == 1
+    assert '<a href="#money">Money</a>' in shown, "what stands on this page"
     assert '<h2 id="money">Money</h2>' in shown
     assert '<code class="language-json">' in shown
     assert not re.search(r"<script|style=|onclick|<iframe", shown)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.test import Client
 
@@ -36,6 +38,7 @@ class TestPay:
         answer = client.get(f"/pay/{token}")
         assert answer.status_code == 404
         assert "Not found" in answer.content.decode()
+        assert '<a href="/">' in answer.content.decode()
 
     def test_a_user_that_is_gone(self, client):
         assert client.get(f"/pay/{checkout_token(ids.uuid7())}").status_code == 404
@@ -59,6 +62,9 @@ def test_pages_have_no_inline_script_or_style(client):
         assert "<script" not in page
         assert "style=" not in page
         assert "<style" not in page
+        icon = client.get(re.search(r'rel="icon"[^>]*href="([^"]+)"', page)[1])
+        assert icon["Content-Type"] == "image/svg+xml"
+        icon.close()
 
 
 def test_the_css_is_there(client):

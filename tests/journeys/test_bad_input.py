@@ -13,9 +13,8 @@ from paywalls.models import ApiKey
 from providers.models import Connection, Model
 from tests.factories import ACTOR, make_key
 from tests.support.chats import request
-from tests.support.product import MODEL, Shop, Wallet
+from tests.support.product import MODEL, UNIT, Shop, Wallet
 
-UNIT = 10**9
 CHAT = "/chat/completions"
 CHARGE = "/user/charge"
 DEPOSIT = "/user/balance/deposit"

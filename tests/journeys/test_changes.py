@@ -10,10 +10,9 @@ from asgiref.sync import sync_to_async
 
 from tests.support.chats import request
 from tests.support.commands import run
-from tests.support.product import MODEL, Shop, Wallet
+from tests.support.product import MODEL, Shop, Wallet, make_shop
 
 SECOND = 1.0
-UNIT = 10**9
 
 Seen = Callable[[httpx.Response], bool]
 
@@ -46,7 +45,6 @@ async def within_a_second(http, shop: Shop, user: str, is_seen: Seen) -> None:
 
 
 async def test_a_revoked_key_spends_nothing_from_that_moment_on(shop, http, fake, user):
-    """The gate refuses it even where the process has not heard of it yet."""
     assert (await chat(http, shop, user)).status_code == 200
     wallet = shop.wallet(user)
     await change("revoke_key", shop.key.public_id)
@@ -54,6 +52,22 @@ async def test_a_revoked_key_spends_nothing_from_that_moment_on(shop, http, fake
     assert (answer.status_code, code(answer)) == (401, "invalid_api_key")
     assert shop.wallet(user) == wallet
     assert len(fake.requests) == 1
+
+
+@pytest.mark.slow
+async def test_the_gate_itself_refuses_where_nothing_is_heard(shop, http, fake, start, user):
+    """A process that cannot listen trusts what it knows for a second; the money does not."""
+    nowhere = "postgresql://nobody@127.0.0.1:9/nothing"
+    deaf = shop.at(await asyncio.to_thread(start, DATABASE_DIRECT_URL=nowhere))
+    other = await sync_to_async(make_shop)(deaf.server, fake.url)
+    rich = await sync_to_async(other.funded)()
+    for each, payer in ((deaf, user), (other, rich)):
+        assert (await chat(http, each, payer)).status_code == 200
+    await change("revoke_key", shop.key.public_id)
+    await change("set_paywall", str(other.paywall.public_id), "--pause")
+    assert code(await chat(http, deaf, user)) == "invalid_api_key"
+    assert code(await chat(http, other, rich)) == "paywall_paused"
+    assert len(fake.requests) == 2
 
 
 async def test_a_revoked_key_reads_nothing_after_a_second(shop, http, user):

@@ -12,20 +12,9 @@ from asgiref.sync import sync_to_async
 
 from config.dev.servers import HOST
 from tests.support.chats import request
-from tests.support.product import (
-    MODEL,
-    OUTPUT_NANOS,
-    PROMPT_NANOS,
-    Server,
-    Shop,
-    is_price_of,
-    reap,
-    sell,
-)
-from tests.support.streams import Stream
+from tests.support.product import CHARGE, MODEL, UNIT, Server, Shop, is_price_of, reap, sell
+from tests.support.streams import Stream, until
 
-UNIT = 10**9
-CHARGE = 9 * PROMPT_NANOS + 5 * OUTPUT_NANOS
 KEPT_FOUR = "h.progress -> 'usage' ->> 'completion' = '4'"
 """A checkpoint with all that the client has got: role and three words."""
 
@@ -36,12 +25,6 @@ WHOLE = f"fake/{MODEL}"
 async def chat(http: httpx.AsyncClient, shop: Shop, user: str, model: str) -> httpx.Response:
     body = request(model) | {"user": user}
     return await http.post(f"{shop.api}/chat/completions", json=body, headers=shop.headers)
-
-
-async def wait_for(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not await sync_to_async(condition)():  # noqa: ASYNC110 - Of other processes.
-            await asyncio.sleep(0.05)
 
 
 def all_reaped(shop: Shop) -> Callable[[], bool]:
@@ -89,7 +72,7 @@ async def test_kill_9_costs_the_delivered_part_at_most(start, shop, http, fake):
             asyncio.create_task(chat(http, here, silent, "fake/fake-silent")),
             asyncio.create_task(chat(http, here, unsent, f"nowhere/{MODEL}")),
         ]
-        await wait_for(lambda: shop.holds(KEPT_FOUR) == 1 and shop.holds() == 3)
+        await until(lambda: shop.holds(KEPT_FOUR) == 1 and shop.holds() == 3)
         doomed.kill()
         await stream.end()
         cut = await asyncio.gather(*waiting, return_exceptions=True)
@@ -97,7 +80,7 @@ async def test_kill_9_costs_the_delivered_part_at_most(start, shop, http, fake):
     assert len(stream.events) == 4
     assert all(isinstance(each, httpx.TransportError) for each in cut)
     assert (await chat(http, shop, other, WHOLE)).status_code == 200
-    await wait_for(all_reaped(shop))
+    await until(all_reaped(shop))
     assert sorted(shop.ends()) == [
         ("completed", "completed:usage", CHARGE),
         ("failed", "lease_expired", 0),
@@ -116,9 +99,9 @@ async def test_a_process_that_slept_past_its_lease_books_nothing_more(start, sho
     await fake.wait_requests(timeout_s=5)
     fake.release(4)
     await stream.until(4)
-    await wait_for(lambda: shop.holds(KEPT_FOUR) == 1)
+    await until(lambda: shop.holds(KEPT_FOUR) == 1)
     doomed.send(signal.SIGSTOP)
-    await wait_for(all_reaped(shop))
+    await until(all_reaped(shop))
     recovered = charged(shop, user)
     assert is_price_of(recovered, output=4)
     doomed.send(signal.SIGCONT)
@@ -141,7 +124,7 @@ async def test_sigterm_lets_streams_end_and_settles_those_that_do_not(start, sho
     await fake.wait_requests(12, timeout_s=5)
     await stuck.until(4)
     server.send(signal.SIGTERM)
-    await wait_for(lambda: not is_listening(server))
+    await until(lambda: not is_listening(server))
     fake.release(200)
     for stream in (*streams, stuck):
         await stream.end()

@@ -17,14 +17,14 @@ from tests.support.product import (
     MODEL,
     OUTPUT_NANOS,
     PROMPT_NANOS,
+    UNIT,
     Shop,
     Wallet,
     is_price_of,
     make_shop,
 )
-from tests.support.streams import Stream
+from tests.support.streams import Stream, until
 
-UNIT = 10**9
 GATED = "fake/fake-gated"
 WORDS = 100
 PACE_S = 0.01
@@ -54,10 +54,8 @@ async def leave_after_ten(http, shop: Shop, user: str, fake) -> Stream:
 
 async def ended(shop: Shop) -> tuple[str, str, int]:
     """Status, policy and charge of the only request, as soon as it is booked."""
-    async with asyncio.timeout(5):
-        while not (ends := shop.ends()):  # noqa: ASYNC110 - Another process books.
-            await asyncio.sleep(0.02)
-    (end,) = ends
+    await until(lambda: bool(shop.ends()))
+    (end,) = shop.ends()
     return end
 
 

@@ -8,11 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tests.support.chats import request
-from tests.support.product import MODEL, OUTPUT_NANOS, PROMPT_NANOS, Shop, Wallet
-
-UNIT = 10**9
-CHARGE = 9 * PROMPT_NANOS + 5 * OUTPUT_NANOS
-"""The fake provider's usage at the shop's prices."""
+from tests.support.product import CHARGE, MODEL, UNIT, Shop, Wallet
 
 STREAM_EVENTS = 9
 """Role, five words, the reason to stop, usage, the end."""

@@ -127,6 +127,7 @@ class TestPaywall:
             url(Paywall, "change", paywall.pk), self.form(timezone="Mars/Base"), follow=True
         )
         assert "not a time zone" in page.content.decode()
+        assert 'value="Mars/Base"' in page.content.decode(), "what was entered is kept"
         paywall.refresh_from_db()
         assert (paywall.timezone, paywall.version) == ("UTC", 1)
 
@@ -198,6 +199,24 @@ class TestConfiguration:
         act_page = {"action": "delete_selected", "_selected_action": [str(alias.pk)], "post": "yes"}
         site.post(url(ModelAlias, "changelist"), act_page)
         assert last_change(paywall).action == "alias.removed"
+
+    def test_spending_is_entered_as_money(self, site):
+        paywall = PaywallFactory()
+        new = {"paywall": str(paywall.pk), "subject": "user", "kind": "spend_day", "value": "12.50"}
+        site.post(url(Limit, "add"), new)
+        limit = Limit.objects.get(paywall=paywall)
+        assert limit.value == 12_500_000_000
+        page = site.get(url(Limit, "change", limit.pk)).content.decode()
+        assert 'value="12.5"' in page
+        assert "12.5 USD" in site.get(url(Limit, "changelist")).content.decode()
+        wrong = site.post(url(Limit, "add"), {**new, "kind": "requests_day"}).content.decode()
+        assert "is not a whole number" in wrong
+
+    def test_a_key_limit_takes_the_id_that_people_see(self, site):
+        key, _ = make_key(PaywallFactory())
+        new = {"paywall": str(key.paywall.pk), "subject": "key", "target": key.public_id}
+        site.post(url(Limit, "add"), {**new, "kind": "concurrency", "value": "3"})
+        assert Limit.objects.get(paywall=key.paywall).target == key.pk
 
     def test_a_key_limit_needs_a_key(self, site):
         paywall = PaywallFactory()

@@ -291,6 +291,12 @@ def test_openai_without_credit_is_the_developers_trouble():
     assert isinstance(failed("openai", 429, body), AccountError)
 
 
+def test_openrouter_is_not_asked_for_models_that_nobody_allowed():
+    asked = {"model": "x", "messages": [], "models": ["dear"], "route": "fallback"}
+    body = ADAPTERS["openrouter"].body(asked, model="cheap", stream=False, user="u")
+    assert body == {"model": "cheap", "messages": [], "user": "u"}
+
+
 def test_openrouters_moderation_is_about_the_prompt():
     body = {"error": {"code": 403, "message": "Flagged", "metadata": {"reasons": ["violence"]}}}
     error = failed("openrouter", 403, body)

@@ -28,6 +28,13 @@ COUNTED = 7
 """Tokens of the fake provider's words."""
 
 
+async def test_a_whole_answer_does_not_tell_what_the_provider_took(wall, fake):
+    known = dict(fake.usage)
+    fake.usage = known | {"cost": 0.00042, "is_byok": False, "cost_details": {"x": 1}}
+    client = await wall.chat(request())
+    assert client.json["usage"] == known
+
+
 class TestWhole:
     async def test_the_answer_passes_unchanged_and_the_charge_is_booked_before(self, wall, fake):
         client = Client()

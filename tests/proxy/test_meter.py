@@ -89,10 +89,12 @@ class TestTook:
 
 
 class TestMeasure:
-    async def test_the_charge_is_never_more_than_the_hold(self):
-        meter = Meter(terms(hold_nanos=5_000, body_bytes=500))
+    async def test_a_charge_above_the_hold_is_the_ledgers_to_cut(self):
+        """It writes off the rest, which nobody would see if it were cut here."""
+        meter = Meter(terms(body_bytes=500))
         meter.took_answer(answer(content="x" * 90) | usage(100, 50), 400)
-        assert (await meter.measure("completed")).charge_nanos == 5_000
+        expected = price_nanos(Usage(prompt=100, completion=50), RATES)
+        assert (await meter.measure("completed")).charge_nanos == expected
 
     @pytest.mark.parametrize("status", ["client_gone", "truncated"])
     async def test_usage_that_came_before_the_end_is_used(self, status):

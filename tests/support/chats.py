@@ -307,7 +307,6 @@ def terms(at: Endpoint | None = None, *, cost: Rates | None = COST, **more: Any)
         "body_bytes": 100,
         "prompt_tokens": 1_000,
         "output_tokens": 4_096,
-        "hold_nanos": 10**10,
         "is_free": False,
         "usd_rate_nanos": NANOS,
     }

@@ -38,7 +38,11 @@ START_S = 30
 COST = {"prompt": 1_000_000_000, "completion": 2_000_000_000}
 """1,000 and 2,000 nanos for a token; the factory's prices add 20 %."""
 
+UNIT = 10**9
 PROMPT_NANOS, OUTPUT_NANOS = 1_200, 2_400
+CHARGE = 9 * PROMPT_NANOS + 5 * OUTPUT_NANOS
+"""Of an answer with the fake provider's usage."""
+
 PROMPT_TOKENS_MOST = 60
 """Of the chats in `tests.support.chats`, however they are counted."""
 
@@ -99,7 +103,7 @@ class Shop:
         """The same, through another process."""
         return replace(self, server=server)
 
-    def funded(self, nanos: int = 10**9) -> str:
+    def funded(self, nanos: int = UNIT) -> str:
         """A new user with so much money."""
         user = f"user_{ids.uuid7().hex}"
         deposit(self.paywall, user, nanos, WHY)

@@ -1,13 +1,22 @@
 """A client that reads a stream over a real socket while the test does something else."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import orjson
+from asgiref.sync import sync_to_async
 
 from tests.support.chats import request
 from tests.support.product import Shop
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Ask, in a thread, until it is so: other processes do not say when they are done."""
+    async with asyncio.timeout(20):
+        while not await sync_to_async(is_so)():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 class Stream:
