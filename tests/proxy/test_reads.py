@@ -15,7 +15,9 @@ MTOK_COST = {"prompt": 1_000_000_001, "completion": 2_000_000_000, "cached": 500
 
 
 def connect(tenant: Tenant, url: str = "http://127.0.0.1:9/v1") -> None:
-    made = ConnectionFactory.create(paywall=tenant.paywall, name="demo", base_url=url)
+    made = ConnectionFactory.create(
+        paywall=tenant.paywall, name="demo", kind="compatible", base_url=url
+    )
     for name, cost in (("small", MTOK_COST), ("large", MTOK_COST), ("costless", None)):
         Model.objects.create(
             kind=made.kind,
