@@ -27,6 +27,15 @@ OPTIONS: Final = (
     " -c enable_mergejoin=off -c enable_seqscan=off -c statement_timeout=20000"
     " -c synchronous_commit=on -c application_name=paywalls-gate"
 )
+KEEPALIVE: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 8000,
+}
+"""A server that vanished without a word is noticed well within a hold's lease."""
+
 TRANSIENT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
@@ -66,7 +75,7 @@ class Database:
             min_size=size,
             max_size=size,
             timeout=WAIT_S,
-            kwargs={"autocommit": True, "options": OPTIONS, "connect_timeout": 5},
+            kwargs={"autocommit": True, "options": OPTIONS, **KEEPALIVE},
             configure=configure,
             open=False,
         )

@@ -13,12 +13,11 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from billing.database import OPTIONS
+from billing.database import KEEPALIVE, OPTIONS
 
 CALL_S: Final = 25.0
 """Longer than the statement timeout: beyond it the connection is dead, not slow."""
 
-CONNECT_S: Final = 5
 OK: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -60,7 +59,7 @@ class Line:
     async def _connect(self) -> None:
         self._prepared.clear()
         self._connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, options=OPTIONS, connect_timeout=CONNECT_S
+            self._url, autocommit=True, options=OPTIONS, **KEEPALIVE
         )
         self._watched = self._pgconn().socket
         asyncio.get_running_loop().add_reader(self._watched, self._read)

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connection
 
+from billing.invariants import verify
 from billing.models import Answer
 from config.kit import clock
 
@@ -45,6 +46,15 @@ def expire_lots() -> int:
             cursor.execute("SELECT ledger_lots_expire(%s)", [account])
     Answer.objects.filter(expires_at__lt=clock.now()).delete()
     return len(accounts)
+
+
+@shared_task(name="billing.tasks.verify_ledger")
+def verify_ledger() -> list[str]:
+    """Runs the invariants and keeps the run; returns the broken ones, and says so in the log."""
+    broken = [result.number for result in verify() if result.broken]
+    if broken:
+        log.error("ledger.broken", invariants=broken)
+    return broken
 
 
 @shared_task(name="billing.tasks.ensure_partitions")

@@ -1,4 +1,7 @@
-"""What goes into the gate and what comes out, beside `paywalls.decisions`."""
+"""What goes into the gate and what comes out, beside `paywalls.decisions`.
+
+What is made for every request is not frozen: that makes making it three times as fast.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +39,7 @@ class Payer:
     paywall_caps: Caps = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask:
     """A hold to place before a request goes out. Amounts in nanos, least ≤ want.
 
@@ -54,7 +57,7 @@ class Ask:
     fingerprint: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Bill:
     """How a held request ended, and what it costs. charge_nanos 0 releases the whole hold.
 
@@ -83,7 +86,7 @@ class Bill:
     attempts: Sequence[Mapping[str, object]] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settled:
     """What was booked. late: the hold was already resolved by somebody else; nothing was booked.
 

@@ -17,6 +17,7 @@ TIMETABLE: Final = {
     "billing.tasks.ensure_partitions": EVERY_NIGHT,
     "billing.tasks.expire_lots": 60.0,
     "billing.tasks.reap_holds": 5.0,
+    "billing.tasks.verify_ledger": EVERY_NIGHT,
     "ledger.tasks.roll_up": 60.0,
     "providers.tasks.sync_models": EVERY_NIGHT,
 }

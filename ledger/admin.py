@@ -143,4 +143,4 @@ class VerificationAdmin(ReadOnlyAdmin[Verification]):
 
     list_display = ("started_at", "ok", "finished_at")
     list_filter = ("ok",)
-    when_empty = "Run manage.py ledger_verify: each run is listed here with what it found."
+    when_empty = "The ledger is checked every night, and by manage.py ledger_verify at any time."

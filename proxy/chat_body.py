@@ -27,7 +27,7 @@ _JSON_FORMATS: Final = frozenset({"json_object", "json_schema"})
 _IMAGE_ADDRESS: Final = re.compile(r"(?:https?://|data:)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Chat:
     """What we understand of a chat.
 

@@ -30,14 +30,11 @@ LAST_SEND_S: Final = 10.0
 LINGER_S: Final = 1.0
 """How long a provider may take to end its answer after `[DONE]`, to have the connection kept."""
 
-PROVIDERS_OWN: Final = ("cost", "cost_details", "is_byok")
-"""What some providers add to a usage: their price, which is not the user's."""
-
 logger = logging.getLogger("paywalls.proxy")
 _draining: set[UUID] = set()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivered:
     """A whole answer: body is None when it went out as a stream, whose `[DONE]` is still owed."""
 
@@ -158,7 +155,7 @@ def _usage_event(dispatch: Dispatch, chunk: dict[str, Any] | None, settled: Sett
     """The chunk of usage, the provider's or our own, with what was charged as `cost`."""
     if chunk is None:
         chunk = dispatch.usage_chunk()
-    reported = _users(chunk["usage"])
+    reported = relay.users_part(chunk["usage"])
     # A JSON number with the exact digits: a float would not keep nine decimals of large amounts.
     cost = orjson.Fragment(format_nanos(settled.charged_nanos).encode())
     return sse.write({**chunk, "usage": {**reported, "cost": cost}})
@@ -166,16 +163,12 @@ def _usage_event(dispatch: Dispatch, chunk: dict[str, Any] | None, settled: Sett
 
 def _without_costs(body: bytes) -> bytes:
     """A whole answer, as it came where its provider says nothing of its own price."""
-    if not any(b'"%b"' % name.encode() in body for name in PROVIDERS_OWN):
+    if not any(b'"%b"' % name.encode() in body for name in relay.PROVIDERS_OWN):
         return body
     answer = orjson.loads(body)
     if isinstance(answer.get("usage"), dict):
-        answer["usage"] = _users(answer["usage"])
+        answer["usage"] = relay.users_part(answer["usage"])
     return orjson.dumps(answer)
-
-
-def _users(usage: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in usage.items() if name not in PROVIDERS_OWN}
 
 
 async def _fail(dispatch: Dispatch, error: PaywallsError) -> None:

@@ -37,7 +37,7 @@ LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
 logger = logging.getLogger("paywalls.proxy")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Plan:
     """What was decided before the hold. prompt_tokens: as many as the body's bytes allow."""
 

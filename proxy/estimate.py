@@ -15,7 +15,7 @@ BOUND_PERCENT: Final = 110
 """Of a prompt counted here, as other tokenizers may count it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Estimate:
     """What to hold: want_nanos is the worst case, least_nanos that of the shortest answer.
 

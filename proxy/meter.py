@@ -35,7 +35,7 @@ NO_USAGE: Final = Usage()
 logger = logging.getLogger("paywalls.proxy")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Measure:
     """What goes on the bill. policy: the rule that decided, as `name:value`."""
 
@@ -46,7 +46,7 @@ class Measure:
     provider_cost_nanos: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Terms:
     """What one provider is asked for, and at which price.
 
@@ -189,8 +189,12 @@ class Meter:
         """The reported usage, unless it says more than was asked or can have been delivered."""
         usage = self.usage
         if usage is not None:
+            terms = self._terms
             visible = usage.completion - usage.reasoning - usage.audio_completion
-            if usage.prompt > self._terms.prompt_tokens or visible > self.size + SLACK_TOKENS:
+            most = self.size
+            if terms.offer.model.endpoint.adapter.hides_reasoning:
+                most = max(most, terms.output_tokens)
+            if usage.prompt > terms.prompt_tokens or visible > most + SLACK_TOKENS:
                 usage, self._is_doubtful = None, True
         if self._is_doubtful:
             model = self._terms.offer.model

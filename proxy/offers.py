@@ -17,7 +17,7 @@ OFFERS_MAX: Final = 3
 """Providers that one request may be tried at, the first included."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Offer:
     """A model with its selling price, and the id under which receipts find that price."""
 

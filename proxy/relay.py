@@ -3,6 +3,7 @@
 A stream's `[DONE]` is not passed: delivery.py sends it, once the charge is committed.
 """
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -17,6 +18,13 @@ from proxy.messages import STREAM_HEADERS
 from proxy.meter import Meter, parsed
 from proxy.responses import base_headers, money_headers
 from proxy.watch import Watch
+
+PROVIDERS_OWN: Final = ("cost", "cost_details", "is_byok")
+"""What some providers add to a usage: their price, which is not the user's."""
+
+BURST_S: Final = 0.0005
+"""Events that come faster than this go on together: a send for each costs more than all else. What
+comes at the pace of tokens is never held."""
 
 EVENT_STREAM: Final = b"text/event-stream"
 _TELLING: Final = re.compile(rb'"usage"\s*:\s*\{|"error"\s*:\s*[{"]')
@@ -62,9 +70,13 @@ class Sieve:
         return self._sift(self._cutter.rest())
 
     def _sift(self, block: bytes) -> bytes:
-        if not self.has_ended and _is_dull(block):
+        if not block or self.has_ended:
+            return b""
+        if _is_dull(block):
             return block
-        return b"".join([self._judge(event) for event in sse.split(block)])
+        head = _dull_head(block)
+        rest = [self._judge(event) for event in sse.split(block[len(head) :])]
+        return b"".join([head, *rest])
 
     def _judge(self, event: bytes) -> bytes:
         """What of one event may go on."""
@@ -98,10 +110,17 @@ class Sieve:
         if not chunk.get("choices"):
             self.usage_chunk = chunk
             return b""
-        if self._shows_usage:
+        users = users_part(chunk["usage"])
+        if self._shows_usage and users == chunk["usage"]:
             return event
+        shown = {"usage": users} if self._shows_usage else {}
         del chunk["usage"]
-        return sse.write(chunk)
+        return sse.write(chunk | shown)
+
+
+def users_part(usage: dict[str, Any]) -> dict[str, Any]:
+    """A usage without the provider's own price."""
+    return {name: value for name, value in usage.items() if name not in PROVIDERS_OWN}
 
 
 def _is_dull(block: bytes) -> bool:
@@ -109,6 +128,16 @@ def _is_dull(block: bytes) -> bool:
     if not sse.is_plain(block):
         return False
     return not ((b'"usage"' in block or b'"error"' in block) and _TELLING.search(block))
+
+
+def _dull_head(block: bytes) -> bytes:
+    """The events before the first that tells something, when they are dull as a whole."""
+    telling = _TELLING.search(block)
+    done = block.find(b"[DONE]")
+    end = min(telling.start() if telling else len(block), done if done >= 0 else len(block))
+    boundary = block.rfind(b"\n\n", 0, end)
+    head = block[: boundary + 2] if boundary >= 0 else b""
+    return head if head and _is_dull(head) else b""
 
 
 def is_stream(reply: Reply) -> bool:
@@ -124,12 +153,17 @@ async def stream(dispatch: Dispatch, reply: Reply, sieve: Sieve, watch: Watch) -
     """
     meter = dispatch.meter
     assert meter is not None, "nobody was asked"
+    loop = asyncio.get_running_loop()
+    last = 0.0
     async for piece in reply:
         block = sieve.feed(piece)
         if block:
             await _pass(dispatch, meter, block, watch)
         if sieve.has_ended:
             break
+        if loop.time() - last < BURST_S:
+            await asyncio.sleep(BURST_S)
+        last = loop.time()
     else:
         block = sieve.rest()
         if block:

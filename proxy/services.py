@@ -54,3 +54,5 @@ class Services:
         await self.gate.close()
         await self.snapshots.close()
         await self.upstream.close()
+        if self.metrics.log is not None:
+            self.metrics.log.flush()

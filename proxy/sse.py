@@ -39,13 +39,11 @@ def is_plain(block: bytes) -> bool:
 
     By counting: a third of the time of a regular expression.
     """
-    events = block.count(b"\n\n")
     start = b"data: {" if block.startswith(b"data: {") else b"data:{"
     return (
         block.startswith(start)
         and block.endswith(b"}\n\n")
-        and block.count(b"}\n\n" + start) == events - 1
-        and block.count(b"\n") == 2 * events
+        and block.count(b"\n") == 2 * (block.count(b"}\n\n" + start) + 1)
         and b"\r" not in block
     )
 

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from proxy.chat_errors import TooSlowError
 from proxy.requests import Receive
+
+LOOK_S: Final = 0.03
+"""Work that is done by then needs no watcher, which costs a task."""
 
 
 class ClientGoneError(Exception):
@@ -35,8 +38,9 @@ class Watch:
         assert task is not None, "only inside a task"
         self._task = task
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._end_late)
-        self._watcher = asyncio.Task(self._wait(), loop=loop, eager_start=True)
+        self._watcher: asyncio.Task[None] | None = None
+        self._ends_at = loop.time() + self._seconds
+        self._timer = loop.call_later(min(LOOK_S, self._seconds), self._look)
         return self
 
     def __exit__(
@@ -46,12 +50,19 @@ class Watch:
         _traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        self._watcher.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         if not self._was_cancelled:
             return
         is_ours = self._task.uncancel() == 0
         if is_ours and kind is asyncio.CancelledError:
             raise TooSlowError if self._is_late else ClientGoneError
+
+    def _look(self) -> None:
+        """It takes longer: from now on see whether the client leaves."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._ends_at, self._end_late)
+        self._watcher = asyncio.Task(self._wait(), loop=loop, eager_start=True)
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -6,7 +6,7 @@ Both sort by the time they were made. The prefix says what a thing is; it is not
 import os
 import time
 from typing import Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 TEXT_LENGTH: Final = 26
@@ -51,7 +51,11 @@ def uuid7() -> UUID:
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     random = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
     fraction = (rest << 12) // 1_000_000
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random)
+    value = object.__new__(UUID)  # Past the constructor, which checks what is right by making.
+    number = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random
+    object.__setattr__(value, "int", number)
+    object.__setattr__(value, "is_safe", SafeUUID.unknown)
+    return value
 
 
 def encode(prefix: str, value: UUID) -> str:

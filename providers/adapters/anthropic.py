@@ -17,6 +17,7 @@ class Anthropic(base.Adapter):
 
     kind: ClassVar[str] = "anthropic"
     default_base_url: ClassVar[str] = "https://api.anthropic.com/v1"
+    hides_reasoning: ClassVar[bool] = True
 
     def probe_headers(self, key: str) -> dict[str, str]:
         return {"x-api-key": key, "anthropic-version": "2023-06-01"}

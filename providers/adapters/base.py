@@ -34,13 +34,14 @@ class Adapter:
     """A kind of provider. No state, no network.
 
     output_limit_field: what a limit is called when the caller gave none. needs_key: whether a
-    connection without a key can work at all. probe_path: what a GET tells a good key from a bad
-    one with.
+    connection without a key can work at all. hides_reasoning: whether it may count thinking in the
+    completion without saying how much. probe_path: what a GET tells a good key from a bad one with.
     """
 
     kind: ClassVar[str]
     default_base_url: ClassVar[str] = ""
     needs_key: ClassVar[bool] = True
+    hides_reasoning: ClassVar[bool] = False
     probe_path: ClassVar[str] = "/models"
     policy: ClassVar[Policy] = Policy()
     output_limit_field: ClassVar[Literal["max_tokens", "max_completion_tokens"]] = "max_tokens"

@@ -6,7 +6,7 @@ from billing import movements, tasks
 from billing.models import Answer
 from billing.movements import Reason
 from config.kit import clock, ids
-from ledger.models import Account, Transaction
+from ledger.models import Account, Transaction, Verification
 from paywalls.models import EndUser, Paywall
 from tests.billing.conftest import ask, bill, deposit
 
@@ -56,6 +56,17 @@ def test_the_request_log_has_its_months_ahead_and_making_them_again_makes_none(o
     assert month in names
     assert len(names) >= tasks.MONTHS_AHEAD + 2
     assert tasks.ensure_partitions() == []
+
+
+def test_the_nightly_check_keeps_its_run_and_names_what_is_broken(payer, owner):
+    paywall = Paywall.objects.get(id=payer.paywall_id)
+    movements.deposit(paywall, "u", 100, WHY)
+    charge = movements.charge(paywall, "u", 5, WHY).transaction_id
+    change = "UPDATE billing_charge SET charged = charged + %s WHERE transaction_id = %s"
+    owner.execute(change, [1, charge])
+    assert "I11" in tasks.verify_ledger()
+    assert not Verification.objects.latest("id").ok
+    owner.execute(change, [-1, charge])
 
 
 async def test_a_request_lands_in_its_month(gate, payer, owner):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from config.kit.money import NANOS
 from paywalls.pricing import Rates, Usage, price_nanos
+from providers.adapters.anthropic import Anthropic
 from providers.adapters.openrouter import OpenRouter
 from providers.tokens import count_tokens
 from providers.types import Policy
@@ -125,6 +126,14 @@ class TestMeasure:
         meter = Meter(terms())
         meter.took_answer(answer(content="hello") | usage(9, 4_000, **details), 100)
         assert (await meter.measure("completed")).usage.completion == 4_000
+
+    @pytest.mark.parametrize(("completion", "source"), [(4_000, "provider"), (9_000, "estimated")])
+    async def test_thinking_that_is_counted_but_not_told_is_believed_up_to_the_bound(
+        self, completion, source
+    ):
+        meter = Meter(terms(endpoint(adapter=Anthropic())))
+        meter.took_answer(answer(content="hello") | usage(9, completion), 100)
+        assert (await meter.measure("completed")).source == source
 
     async def test_tool_calls_alone_are_output(self):
         call = {"function": {"name": "look", "arguments": '{"up":1}'}}

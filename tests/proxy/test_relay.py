@@ -85,6 +85,17 @@ class TestSieve:
         assert hidden == chunk("with")
         assert shown == chunk("with", usage=USAGE)
 
+    def test_the_providers_own_price_is_never_shown(self):
+        priced = chunk("with", usage={**USAGE, "cost": 0.5, "is_byok": False})
+        shown, _ = passed([priced], shows_usage=True)
+        assert orjson.loads(shown[6:])["usage"] == USAGE
+
+    def test_plain_events_before_one_that_tells_pass_as_they_came(self):
+        plain = chunk("one") + chunk("two", usage=None)
+        through, one = passed([plain + USAGE_CHUNK + DONE])
+        assert (through, one.is_done) == (plain, True)
+        assert one.usage_chunk is not None
+
     def test_words_about_usage_in_the_answer_are_not_usage(self):
         event = chunk('{"usage": {"prompt_tokens": 1}, "error": "x"}')
         assert passed([event])[0] == event

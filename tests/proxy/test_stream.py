@@ -8,6 +8,7 @@ import pytest
 from paywalls.pricing import Usage, price_nanos
 from providers.types import Policy
 from proxy import delivery
+from proxy.watch import LOOK_S
 from tests.fakes.upstream import FakeUpstream
 from tests.support.chats import (
     RATES,
@@ -206,7 +207,7 @@ class TestClientLeaves:
         fake.release(4)
         await client.wait_events(1)
         client.gone.set()
-        await asyncio.sleep(0)
+        await asyncio.sleep(2 * LOOK_S)
         fake.release(20)
         await running
         bill = wall.gate.bill

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.chat_errors import TooSlowError
-from proxy.watch import ClientGoneError, Watch
+from proxy.watch import LOOK_S, ClientGoneError, Watch
 from tests.support.chats import Client
 
 
@@ -33,8 +33,16 @@ async def test_work_that_may_go_on_is_only_told():
     client = Client()
     with watch(client, drains=True) as one:
         client.gone.set()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(2 * LOOK_S)
     assert one.is_gone
+
+
+async def test_work_that_is_done_soon_is_never_looked_at():
+    client = Client()
+    client.gone.set()
+    with watch(client) as one:
+        await asyncio.sleep(0)
+    assert not one.is_gone
 
 
 async def test_time_that_is_over_ends_the_work():
