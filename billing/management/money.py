@@ -1,13 +1,14 @@
 """What the commands that move a user's money share."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django.core.management.base import CommandParser
 
 from billing.movements import Reason
 from billing.types import Movement
 from config.kit import ids
-from config.kit.commands import ActionCommand, Answer
+from config.kit.commands import ActionCommand, Answer, read_amount, read_moment
 from config.kit.errors import InvalidRequestError
 from config.kit.money import format_nanos
 from paywalls import lookup, users
@@ -26,6 +27,30 @@ class MoneyCommand(ActionCommand):
         parser.add_argument("--reason", required=True, help="kept in the books")
         parser.add_argument("--ref", help="your reference: the same one again books nothing new")
         parser.add_argument("--test", action="store_true", help="a test wallet")
+
+
+class CreditCommand(MoneyCommand):
+    """A movement into a wallet that may expire. done: what the answer begins with."""
+
+    move: ClassVar[Callable[..., Movement]]
+    done: ClassVar[str]
+
+    def add_options(self, parser: CommandParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--expires", default="", help="90d, 36h or 2030-01-31T00:00:00Z")
+
+    def act(self, options: dict[str, Any], actor: str) -> Answer:
+        paywall, user, livemode = read_wallet(options)
+        amount, expires = options["amount"], options["expires"]
+        booked = type(self).move(
+            paywall,
+            user,
+            read_amount(amount, param="amount"),
+            read_reason(options, actor),
+            livemode=livemode,
+            expires_at=read_moment(expires, param="expires") if expires else None,
+        )
+        return movement_answer(paywall, user, booked, f"{self.done} {amount}")
 
 
 def read_wallet(options: dict[str, Any]) -> tuple[Paywall, str, bool]:
