@@ -12,7 +12,7 @@ BEGIN
     INSERT INTO ledger_sweep (id, rolled_upto) VALUES (2, 0) ON CONFLICT DO NOTHING;
     SELECT rolled_upto INTO v_from FROM ledger_sweep WHERE id = 2 FOR UPDATE;
     SELECT id INTO v_upto FROM ledger_entry
-        WHERE created_at < clock_timestamp() - make_interval(secs => p_lag_s)
+        WHERE created_at < clock_timestamp() - make_interval(secs => greatest(p_lag_s, 0))
         ORDER BY id DESC LIMIT 1;
     IF v_upto IS NULL OR v_upto <= v_from THEN RETURN 0; END IF;
     WITH added AS (
