@@ -129,12 +129,16 @@ class Gate:
         try:
             while True:
                 try:
-                    return await self._settling.call(booking)
+                    settled = await self._settling.call(booking)
                 except GateUnavailableError:
                     if time.monotonic() > deadline:
                         log.exception("settle.gave_up", request=ids.encode("req", bill.request_id))
                         raise
                     await asyncio.sleep(SETTLE_PAUSE_S)
+                else:
+                    if settled.late:
+                        log.warning("settle.late", request=ids.encode("req", bill.request_id))
+                    return settled
         finally:
             self._open.pop(bill.request_id, None)
 

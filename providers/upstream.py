@@ -43,7 +43,7 @@ class Upstream:
         self._pools: dict[Origin, _Pool] = {}
 
     async def post(self, endpoint: Endpoint, path: str, body: bytes) -> Reply:
-        """Send a JSON body and wait for status and headers. `aclose()` what is returned.
+        """Send a JSON body and wait for status and headers. `drop()` what is returned.
 
         path: below the base path, `/chat/completions`.
 
@@ -100,7 +100,7 @@ class _Pool:
         lookup: egress.Lookup,
         tls: ssl.SSLContext | None,
     ) -> None:
-        self._scheme, self._host, self._port = origin
+        _, self._host, self._port = origin
         self._rules = rules
         self._lookup = lookup
         self._tls = tls

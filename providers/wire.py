@@ -19,7 +19,7 @@ WIRE_BYTES_MAX: Final = limits.RESPONSE_BYTES_MAX + limits.HEADER_BYTES_MAX
 
 
 class Reply:
-    """A provider's answer while it arrives. Iterate, or `read()`; then always `aclose()`.
+    """A provider's answer while it arrives. Iterate, or `read()`; then always `drop()`.
 
     Iterating gives pieces of the body as they come, joined where several waited. It raises
     CutError, LateError or OversizeError, after what had arrived was given.
@@ -89,12 +89,8 @@ class Reply:
         """
         return b"".join([piece async for piece in self])
 
-    async def aclose(self) -> None:
-        """Let go. A body that is not finished closes the connection: the provider stops."""
-        self.drop()
-
     def drop(self) -> None:
-        """`aclose()` for where nothing can be awaited."""
+        """Let go. A body that is not finished closes the connection: the provider stops."""
         if not self.finished and self.error is None:
             self.fail(CutError("The request was given up.", consumed=True))
 

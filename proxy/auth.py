@@ -31,8 +31,7 @@ def authorize(caller: Caller, *, scope: str, spends: bool) -> None:
         raise PaywallArchivedError
     if spends and caller.paywall.paused:
         raise PaywallPausedError
-    scopes = caller.key.scopes
-    if scopes and scope not in scopes:
+    if not caller.key.may(scope):
         raise ScopeMissingError(
             f"This key lacks the scope `{scope}`. Make a key that has it, or one without scopes."
         )

@@ -6,7 +6,7 @@ counts rows of the whole table. The product connects as its runtime role, as in 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
@@ -16,6 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
+from config.kit import egress
+from providers.upstream import Upstream
+from tests.fakes.upstream import FakeUpstream
 from tests.support.environment import database_name
 
 # A busy machine is not a failing test.
@@ -69,3 +72,18 @@ def runtime() -> Iterator[psycopg.Connection]:
     """A connection of the role the product runs as, outside Django; every statement commits."""
     with psycopg.connect(settings.DATABASE_URL, autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeUpstream]:
+    """A provider on the test's own loop, on a port of its own."""
+    async with FakeUpstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """The hot path's client, which may connect to it."""
+    client = Upstream(egress.policy(["127.0.0.0/8"]))
+    yield client
+    await client.close()

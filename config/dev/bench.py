@@ -17,6 +17,7 @@ from config.dev import database, load, servers, stub
 from config.dev.probes import http_answers
 from config.dev.process import (
     INTERRUPTED,
+    UVICORN,
     Child,
     NotStartedError,
     end_on_signals,
@@ -78,15 +79,8 @@ class Bench:
         self.targets["nginx"] = (f"http://{servers.HOST}:{port}/v1", "none")
 
     def start_web(self, port: int, key: str) -> None:
-        uvicorn = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "--loop=uvloop",
-            "--http=config.protocol:Protocol",
-        ]
-        uvicorn += ["--ws=none", "--no-access-log", "--no-proxy-headers", "--lifespan=on"]
-        web = self.start_child("web", [*uvicorn, f"--port={port}", "config.asgi:application"], port)
+        command = [*UVICORN, "--lifespan=on", f"--port={port}", "config.asgi:application"]
+        web = self.start_child("web", command, port)
         url = f"http://{servers.HOST}:{port}"
         wait_until(lambda: http_answers(f"{url}/readyz"), children=[web], timeout_s=30, what="web")
         self.targets["paywalls"] = (f"{url}/v1", key)

@@ -11,7 +11,7 @@ from typing import Any
 from config.dev import seed
 from config.dev.database import ROOT
 from config.dev.probes import http_answers, worker_listens
-from config.dev.process import Child, NotStartedError, stop_all, wait_until
+from config.dev.process import UVICORN, Child, NotStartedError, stop_all, wait_until
 from config.dev.servers import HOST, HOST_V6, can_bind
 from config.dev.stack import Stack
 from config.dev.state import State, in_one_line, state_of_environment, write_whole
@@ -103,14 +103,7 @@ class Demo:
         self.tell(sample)
 
     def start_product(self, provider_port: int) -> None:
-        uvicorn = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "--loop=uvloop",
-            "--http=config.protocol:Protocol",
-        ]
-        uvicorn += ["--ws=none", "--no-access-log", "--no-server-header", "--no-proxy-headers"]
+        uvicorn = [*UVICORN, "--no-server-header"]
         celery = [sys.executable, "-m", "celery", "--app=config.celery"]
         worker = [*celery, "worker", "--pool=threads", "--concurrency=4", "--loglevel=INFO"]
         worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]

@@ -18,6 +18,12 @@ LOG_BYTES_MAX = 20 * 1024 * 1024
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+UVICORN = (
+    *(sys.executable, "-m", "uvicorn", "--loop=uvloop", "--http=config.protocol:Protocol"),
+    *("--ws=none", "--no-access-log", "--no-proxy-headers"),
+)
+"""The server as production runs it."""
+
 INTERRUPTED = 130
 """The exit code that shells expect after Ctrl-C."""
 

@@ -97,6 +97,7 @@ class TestHeartbeat:
             await asyncio.sleep(0)
             async with asyncio.timeout(2):
                 await gate.renew()
+            assert not any(each.done() for each in deposits), "the pool was never full"
         await asyncio.gather(*deposits)
 
     async def test_passes_over_a_hold_that_is_being_ended(self, gate, payer, owner):

@@ -17,12 +17,6 @@ SAY: Any = [{"role": "user", "content": "Say something."}]
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as running:
-        yield running
-
-
-@pytest.fixture
 def shop(product: Server, fake: FakeUpstream, books: None) -> Shop:
     return make_shop(product, fake.url, key=KEY)
 

@@ -13,12 +13,6 @@ __all__ = ["books", "product", "provider_port", "start"]
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as running:
-        yield running
-
-
-@pytest.fixture
 def shop(product: Server, fake: FakeUpstream, books: None) -> Shop:
     """A paywall of its own, behind the running product, that sells the fake provider's model."""
     return make_shop(product, fake.url)

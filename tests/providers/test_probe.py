@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from django.db import connections as databases
@@ -15,12 +15,6 @@ from tests.factories import ACTOR, PaywallFactory
 from tests.fakes.upstream import FakeUpstream
 
 KEY = "sk-canary-abcdefghij"
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as running:
-        yield running
 
 
 async def in_thread[T](work: Callable[[], T]) -> T:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -22,19 +22,6 @@ from tests.fakes.upstream import FakeUpstream
 
 PATH = "/chat/completions"
 CANARY = "sk-canary-0123456789"
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeUpstream]:
-    async with FakeUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    client = Upstream(egress.policy(["127.0.0.0/8"]))
-    yield client
-    await client.close()
 
 
 def endpoint(fake: FakeUpstream, **timeouts: float) -> Endpoint:
@@ -96,7 +83,7 @@ class TestPost:
         for _ in range(3):
             reply = await upstream.post(endpoint(fake), PATH, body("normal"))
             await reply.read()
-            await reply.aclose()
+            reply.drop()
         assert (fake.connections, len(fake.requests)) == (1, 3)
 
     async def test_requests_at_the_same_time_have_connections_of_their_own(
@@ -163,7 +150,7 @@ class TestPost:
         held = await upstream.post(endpoint(fake), PATH, body("stall"))
         with pytest.raises(UnreachableError):
             await upstream.post(endpoint(fake), PATH, body("normal"))
-        await held.aclose()
+        held.drop()
 
     @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
     async def test_an_error_status_is_an_answer(
@@ -332,15 +319,16 @@ class TestReply:
         held = reply._queued_bytes
         await asyncio.sleep(0.05)
         assert reply._queued_bytes == held < 2_000_000
-        await reply.aclose()
+        reply.drop()
 
     async def test_closing_reaches_the_provider_at_once(
         self, fake: FakeUpstream, upstream: Upstream
     ) -> None:
         reply = await upstream.post(endpoint(fake), PATH, body("hang"))
         await first_words(reply, 2)
-        await reply.aclose()
+        reply.drop()
         await fake.wait_closed(timeout_s=1)
+        assert fake.closed == 1
 
     async def test_cancelling_before_the_head_reaches_the_provider(
         self, fake: FakeUpstream, upstream: Upstream
@@ -349,6 +337,7 @@ class TestReply:
         await fake.wait_requests()
         posting.cancel()
         await fake.wait_closed(timeout_s=1)
+        assert fake.closed == 1
 
     async def test_closing_a_finished_reply_keeps_the_connection(
         self, fake: FakeUpstream, upstream: Upstream
@@ -356,7 +345,7 @@ class TestReply:
         for _ in range(2):
             reply = await upstream.post(endpoint(fake), PATH, body("normal"))
             await reply.read()
-            await reply.aclose()
+            reply.drop()
         assert (fake.connections, fake.closed) == (1, 0)
 
     async def test_an_unread_but_finished_reply_does_not_hold_its_connection(

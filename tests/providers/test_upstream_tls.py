@@ -81,7 +81,7 @@ async def test_a_trusted_certificate_of_that_name(fake: FakeUpstream, certificat
     assert fake.connections == 1
     reply = await upstream.post(secure(fake, HOST), PATH, body("hang"))
     await anext(reply)
-    await reply.aclose()
+    reply.drop()
     await fake.wait_closed()
     await upstream.close()
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 from asgiref.sync import sync_to_async
 
-from config.kit import egress
 from providers.upstream import Upstream
 from proxy.asgi import Application
 from tests.fakes.upstream import FakeUpstream
@@ -31,21 +30,6 @@ async def tenant(app: Application) -> Tenant:
     assert app._services
     await heard(app._services.snapshots)
     return made
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeUpstream]:
-    """A provider on a port of its own."""
-    async with FakeUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    """The hot path's client, which may connect to it."""
-    client = Upstream(egress.policy(["127.0.0.0/8"]))
-    yield client
-    await client.close()
 
 
 @pytest.fixture

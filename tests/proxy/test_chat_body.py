@@ -28,7 +28,8 @@ class TestRead:
             {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "x"}}]},
         ]
         tools = [{"type": "function", "function": {"parameters": {"api_key": {"type": "string"}}}}]
-        chat_body.read(request(messages=messages, tools=tools, seed=1, unheard_of={"x": [1]}))
+        sent = request(messages=messages, tools=tools, seed=1, unheard_of={"x": [1]})
+        assert chat_body.read(sent).model == "model"
 
     @pytest.mark.parametrize("model", [None, "", 7, ["gpt"], "x" * 10_000])
     def test_refuses_a_model_that_is_no_name(self, model):
@@ -83,7 +84,8 @@ class TestRead:
     @pytest.mark.parametrize("url", ["https://x/y.png", "HTTP://x", "data:image/png;base64,AA"])
     def test_passes_images_for_the_provider_to_fetch(self, url):
         part = {"type": "image_url", "image_url": {"url": url}}
-        chat_body.read(request(messages=[{"role": "user", "content": [part]}]))
+        sent = request(messages=[{"role": "user", "content": [part]}])
+        assert chat_body.read(sent).model == "model"
 
     @pytest.mark.parametrize("value", ["true", 1, {}])
     def test_refuses_a_flag_that_is_none(self, value):
