@@ -20,4 +20,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 # One process a container; scale by containers, or by WEB_CONCURRENCY.
-CMD ["sh", "-c", "exec uvicorn config.asgi:application --host=0.0.0.0 --port=8000 --loop=uvloop --http=config.protocol:Protocol --ws=none --lifespan=on --no-access-log --no-server-header --timeout-graceful-shutdown=${DRAIN_S:-30}"]
+CMD ["sh", "-c", "exec python -m config.serve config.asgi:application --host=0.0.0.0 --port=8000 --loop=uvloop --http=config.protocol:Protocol --ws=none --lifespan=on --no-access-log --no-server-header --timeout-graceful-shutdown=${DRAIN_S:-30}"]

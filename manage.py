@@ -4,6 +4,8 @@ import os
 import sys
 
 OWNER_COMMANDS = ("migrate",)
+LOCK_TIMEOUT = "-c lock_timeout=2s"
+"""A migration that waits for a table makes everyone else wait behind it: it fails instead."""
 
 
 def main() -> None:
@@ -11,6 +13,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if sys.argv[1:2] and sys.argv[1] in OWNER_COMMANDS:
         connect_as_owner()
+        os.environ.setdefault("PGOPTIONS", LOCK_TIMEOUT)
     from django.core.management import execute_from_command_line  # noqa: PLC0415
 
     execute_from_command_line(sys.argv)

@@ -11,6 +11,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+import billing.stripe.account_admin
+import billing.stripe.order_admin
+import billing.webhooks.admin  # noqa: F401 - Django looks for pages here.
 from billing.forms import MoveForm, RefundForm
 from billing.models import Charge, Request, Wallet, Writeoff
 from config.kit import ids

@@ -6,6 +6,7 @@ function called here may run twice with the same ids.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -14,11 +15,15 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from billing.errors import GateUnavailableError
+from config.kit.db import KEEPALIVE
 
 TRIES: Final = 3
 RETRY_S: Final = 0.05
 WAIT_S: Final = 5.0
 """The longest wait for a connection."""
+
+READ_S: Final = 10.0
+"""The longest that a read waits, connection and all."""
 
 # Plans for batches of any size from one prepared statement; tables that were small when a plan was
 # made grow under it, so plans that read them whole are never wanted.
@@ -27,38 +32,41 @@ OPTIONS: Final = (
     " -c enable_mergejoin=off -c enable_seqscan=off -c statement_timeout=20000"
     " -c synchronous_commit=on -c application_name=paywalls-gate"
 )
-KEEPALIVE: Final[dict[str, Any]] = {
-    "connect_timeout": 5,
-    "keepalives_idle": 3,
-    "keepalives_interval": 2,
-    "keepalives_count": 2,
-    "tcp_user_timeout": 8000,
-}
-"""A server that vanished without a word is noticed well within a hold's lease."""
-
 TRANSIENT: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
+retries: Final[Counter[str]] = Counter()
+"""How often this process tried again, by SQLSTATE, for the metrics."""
 
-async def persistently[T](once: Callable[[], Awaitable[T]]) -> T:
+
+async def persistently[T](once: Callable[[], Awaitable[T]], *, within_s: float) -> T:
     """The result of a call that may run twice, tried again after deadlocks and lost connections.
 
+    within_s: for all tries. A database that takes the call and never answers breaks no connection.
     Raises: GateUnavailableError when the database stays away; psycopg.Error otherwise.
     """
-    for attempt in range(TRIES):
+    try:
+        async with asyncio.timeout(within_s):
+            return await _again_and_again(once)
+    except TRANSIENT:
+        raise
+    except (TimeoutError, psycopg.OperationalError) as error:
+        raise GateUnavailableError(
+            "The platform's database cannot be reached. Nothing was charged; try again in a few"
+            " seconds.",
+            retry_after_s=5,
+        ) from error
+
+
+async def _again_and_again[T](once: Callable[[], Awaitable[T]]) -> T:
+    for attempt in range(TRIES - 1):
         try:
             return await once()
-        except TRANSIENT:
-            if attempt == TRIES - 1:
-                raise
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            if attempt == TRIES - 1 or isinstance(error, PoolTimeout):
-                raise GateUnavailableError(
-                    "The platform's database cannot be reached. Nothing was charged; try again"
-                    " in a few seconds.",
-                    retry_after_s=5,
-                ) from error
+        except PoolTimeout:
+            raise
+        except psycopg.OperationalError as error:
+            retries[error.sqlstate or "connection"] += 1
         await asyncio.sleep(RETRY_S * (attempt + random.random()))  # noqa: S311
-    raise AssertionError("unreachable")
+    return await once()
 
 
 class Database:
@@ -98,7 +106,7 @@ class Database:
                 cursor = await connection.execute(query, arguments)
                 return await cursor.fetchall()
 
-        return await persistently(once)
+        return await persistently(once, within_s=READ_S)
 
     async def value(self, query: str, arguments: Sequence[Any]) -> Any:
         """The first column of the first row, or None."""

@@ -28,10 +28,18 @@ from paywalls.decisions import Allowed, Decision
 
 log = structlog.get_logger(__name__)
 
-SETTLE_RETRY_S: Final = 20.0
-"""How long a settlement is tried again while the database is away; the lease is longer."""
+SETTLE_RETRY_S: Final = 600.0
+"""How long a settlement is tried again while the database is away. Nobody reaps meanwhile, and the
+first heartbeat after an outage renews the lease."""
+
+SETTLE_CLOSE_S: Final = 20.0
+"""How long for once the process is to end; the lease is longer."""
 
 SETTLE_PAUSE_S: Final = 0.5
+
+CALL_S: Final = {"reserve": 4.0, "charge": 8.0, "settle": 8.0, "renew": 5.0}
+"""How long a call may take, with all its tries. Who wants to spend is refused soon; a lease can be
+missed a few times; a settlement is tried again anyway."""
 
 
 @dataclass(slots=True)
@@ -64,9 +72,11 @@ class Gate:
         self._earning: dict[tuple[UUID, bool], UUID] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._heart: asyncio.Task[None] | None = None
+        self._settle_until = float("inf")  # Monotonic, once it closes.
         # The heartbeat has its own, because a pool full of slow calls must not cost every lease.
-        kinds = ("reserve", "settle", "charge", "renew")
-        self._lines = {kind: Line(database.url) for kind in kinds}
+        self._lines = {
+            kind: Line(database.url, statement_s=seconds) for kind, seconds in CALL_S.items()
+        }
         self._reserving: Batcher[Ask, Decision] = Batcher(self._reserve_batch, self._abandon)
         self._settling: Batcher[dict[str, object], Settled] = Batcher(self._settle_batch, _nothing)
         self._charging: Batcher[dict[str, object], Movement | Decision] = Batcher(
@@ -79,6 +89,7 @@ class Gate:
 
     async def close(self) -> None:
         """Waits for what was spawned and for every round trip, then closes the pool."""
+        self._settle_until = time.monotonic() + SETTLE_CLOSE_S
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)  # lets the done callbacks take them out
@@ -131,7 +142,7 @@ class Gate:
                 try:
                     settled = await self._settling.call(booking)
                 except GateUnavailableError:
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > min(deadline, self._settle_until):
                         log.exception("settle.gave_up", request=ids.encode("req", bill.request_id))
                         raise
                     await asyncio.sleep(SETTLE_PAUSE_S)
@@ -212,8 +223,7 @@ class Gate:
         known = self._earning.get((payer.paywall_id, payer.livemode))
         if known is None:
             known = await self.database.value(
-                "SELECT ledger_account_open('revenue', %s, %s, %s, NULL)",
-                [payer.paywall_id, payer.currency, payer.livemode],
+                "SELECT billing_revenue(%s, %s)", [payer.paywall_id, payer.livemode]
             )
             assert isinstance(known, UUID), known
             self._earning[payer.paywall_id, payer.livemode] = known
@@ -276,8 +286,11 @@ class Gate:
 
     async def _call(self, kind: str, call: str, what: object, terms: list[str]) -> Any:
         query, arguments = f"SELECT billing_{call}::text", [_dump(what), *terms]
-        answer = await persistently(lambda: self._lines[kind].call(query, arguments))
-        return orjson.loads(answer)
+        return orjson.loads(await self._line(kind, query, arguments))
+
+    async def _line(self, kind: str, query: str, arguments: list[str]) -> bytes:
+        line = self._lines[kind]
+        return await persistently(lambda: line.call(query, arguments), within_s=CALL_S[kind])
 
     def _remember(self, ask: Ask, decision: Allowed) -> None:
         self._open[ask.request_id] = _Open(decision.user_id, decision.trial, ids.uuid7())
@@ -317,7 +330,7 @@ class Gate:
         holds = f"{{{','.join(map(str, self._open))}}}"
         terms = [str(self._process), holds, _dump(progress), str(self._settings.lease_s)]
         query = "SELECT count(*)::text FROM ledger_renew($1, $2, $3, $4)"
-        await persistently(lambda: self._lines["renew"].call(query, terms))
+        await self._line("renew", query, terms)
 
     async def _beat(self) -> None:
         while True:

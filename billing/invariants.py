@@ -1,16 +1,16 @@
-"""Invariants between the ledger and what billing keeps beside it, and the run of all of them."""
+"""Invariants between the ledger and what billing keeps beside it.
 
-import datetime as dt
-from collections.abc import Iterator
-from dataclasses import dataclass
+As in `ledger/invariants.py`: `query` over everything, `recent` over a window.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 import orjson
-from django.db import connection, transaction
 
-from config.kit import clock
-from ledger.invariants import LEDGER, Invariant
-from ledger.models import Verification
+from ledger.invariants import Invariant
 from paywalls.pricing import Rates, Usage, price_nanos
 
 BILLING: Final = (
@@ -29,22 +29,36 @@ BILLING: Final = (
         LEFT JOIN billing_charge c ON c.transaction_id = t.id
         WHERE t.kind = 'charge' AND c.transaction_id IS NULL
         """,
+        """
+        SELECT h.id FROM ledger_hold h
+        WHERE h.id > %(ids_since)s AND h.id <= %(ids_upto)s
+            AND h.id > (SELECT id FROM billing_request ORDER BY id LIMIT 1)
+            AND h.state <> 0 AND h.facts IS NOT NULL
+            AND NOT EXISTS (SELECT FROM billing_request r WHERE r.id = h.id)
+        UNION ALL
+        SELECT r.id FROM billing_request r
+        WHERE r.id > %(ids_since)s AND r.id <= %(ids_upto)s AND r.charged = 0 AND r.policy = ''
+        UNION ALL
+        SELECT t.id FROM touched n JOIN ledger_transaction t ON t.id = n.id
+        LEFT JOIN billing_charge c ON c.transaction_id = t.id
+        WHERE t.kind = 'charge' AND c.transaction_id IS NULL
+        """,
     ),
     Invariant(
         "I11",
-        "a charge's facts, its entries, its request and the day's sum say the same amount",
+        "a paid order is one top-up of its credit; a top-up by a session is one paid order",
         """
-        SELECT c.transaction_id FROM billing_charge c
-        LEFT JOIN ledger_entry e ON e.transaction_id = c.transaction_id AND e.amount < 0
-        LEFT JOIN billing_request r ON r.id = c.request_id
-        WHERE e.amount IS DISTINCT FROM -c.charged OR r.charged <> c.charged
+        SELECT o.id FROM billing_order o
+        LEFT JOIN ledger_transaction t ON t.id = o.transaction_id AND t.kind = 'topup'
+            AND t.ref IN (o.session_id, o.payment_intent_id)
+        LEFT JOIN (ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+            AND a.kind = 'wallet') ON e.transaction_id = t.id
+        WHERE o.status = 'paid' AND o.kind <> 'plan' AND (
+            e.amount IS DISTINCT FROM o.credit_nanos
+            OR a.currency <> o.currency OR a.livemode <> o.livemode)
         UNION ALL
-        SELECT d.user_id FROM (
-            SELECT user_id, sum(charged) AS charged FROM billing_daily GROUP BY user_id
-        ) d FULL JOIN (
-            SELECT user_id, sum(charged) AS charged FROM billing_charge GROUP BY user_id
-        ) c ON c.user_id = d.user_id
-        WHERE coalesce(d.charged, 0) <> coalesce(c.charged, 0)
+        SELECT t.id FROM ledger_transaction t LEFT JOIN billing_order o ON o.transaction_id = t.id
+        WHERE t.kind = 'topup' AND left(t.ref, 3) = 'cs_' AND o.status IS DISTINCT FROM 'paid'
         """,
     ),
     Invariant(
@@ -57,6 +71,17 @@ BILLING: Final = (
         LEFT JOIN paywalls_enduser u ON u.wallet_id = a.id AND u.paywall_id = c.paywall_id
         WHERE (a.kind = 'wallet' AND u.id IS NULL)
             OR (a.kind = 'revenue' AND a.owner <> c.paywall_id)
+            OR a.kind NOT IN ('wallet', 'revenue')
+        """,
+        """
+        SELECT c.transaction_id FROM touched n
+        JOIN billing_charge c ON c.transaction_id = n.id
+        JOIN ledger_entry e ON e.transaction_id = n.id
+        JOIN ledger_account a ON a.id = e.account_id
+        LEFT JOIN paywalls_enduser u ON u.wallet_id = a.id AND u.paywall_id = c.paywall_id
+        WHERE (a.kind = 'wallet' AND u.id IS NULL)
+            OR (a.kind = 'revenue' AND a.owner <> c.paywall_id)
+            OR a.kind NOT IN ('wallet', 'revenue')
         """,
     ),
     Invariant(
@@ -67,76 +92,88 @@ BILLING: Final = (
         WHERE NOT EXISTS (SELECT FROM ledger_hold h WHERE h.id = i.request_id)
         """,
     ),
+    Invariant(
+        "I20",
+        "no delivery of an event is pending an hour after it was due",
+        LATE_DELIVERIES := """
+        SELECT id FROM billing_delivery
+        WHERE status = 'pending' AND due_at < clock_timestamp() - interval '1 hour'
+        """,
+        LATE_DELIVERIES,
+    ),
+    Invariant(
+        "I21",
+        "what a refund or dispute has taken from a wallet is what the ledger booked for it",
+        """
+        SELECT coalesce(r.object_id, l.object_id) FROM (
+            SELECT 'reversal:' || s.paywall_id || CASE WHEN s.livemode THEN '' ELSE ':test' END
+                AS scope, object_id, sum(booked_nanos) AS taken
+            FROM billing_reversal JOIN billing_stripe_account s ON s.id = account_id GROUP BY 1, 2
+        ) r FULL JOIN (
+            SELECT t.scope, split_part(t.ref, ':', 1) AS object_id, sum(e.amount) AS taken
+            FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+            JOIN ledger_account a ON a.id = e.account_id AND a.kind IN ('processor', 'promo')
+            WHERE t.kind = 'reversal' GROUP BY 1, 2
+        ) l ON (l.scope, l.object_id) = (r.scope, r.object_id)
+        WHERE coalesce(l.taken, 0) <> coalesce(r.taken, 0)
+        """,
+    ),
+    Invariant(
+        "I23",
+        "a charge's facts, its entries, its request and the day's sum say the same amount",
+        """
+        SELECT c.transaction_id FROM billing_charge c
+        LEFT JOIN ledger_entry e ON e.transaction_id = c.transaction_id AND e.amount < 0
+        LEFT JOIN billing_request r ON r.id = c.request_id
+        WHERE e.amount IS DISTINCT FROM -c.charged OR r.charged <> c.charged
+        UNION ALL
+        SELECT coalesce(d.user_id, c.user_id) FROM (
+            SELECT user_id, sum(charged) AS charged FROM billing_daily GROUP BY user_id
+        ) d FULL JOIN (
+            SELECT user_id, sum(charged) AS charged FROM billing_charge GROUP BY user_id
+        ) c ON c.user_id = d.user_id
+        WHERE coalesce(d.charged, 0) <> coalesce(c.charged, 0)
+        """,
+        """
+        SELECT c.transaction_id FROM touched n
+        JOIN billing_charge c ON c.transaction_id = n.id
+        LEFT JOIN ledger_entry e ON e.transaction_id = n.id AND e.amount < 0
+        LEFT JOIN billing_request r ON r.id = c.request_id
+        WHERE e.amount IS DISTINCT FROM -c.charged OR r.charged <> c.charged
+        """,
+    ),
 )
-RATED: Final = """
+
+RATED: Final = Invariant(
+    "I19",
+    "a charge recomputes from its usage and its kept price",
+    """
     SELECT c.transaction_id, c.usage::text, c.charged, r.selling::text, h.amount
     FROM billing_charge c
     JOIN paywalls_rate r ON r.id = c.rate_id JOIN ledger_hold h ON h.id = c.request_id
-    WHERE c.policy NOT IN ('recovered_partial')
-"""
-EXAMPLES: Final = 3
-CHUNK: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What one invariant found: how many rows break it, and some of them."""
-
-    number: str
-    promise: str
-    broken: int
-    examples: tuple[str, ...]
-    seconds: float
-
-
-def verify() -> Iterator[Result]:
-    """Runs every invariant in one snapshot, yields each result, and keeps the run.
-
-    Opens its own atomic block; read only but for the kept run.
+    WHERE c.policy <> 'recovered_partial'
+    """,
     """
-    started = clock.now()
-    results = []
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for invariant in (*LEDGER, *BILLING):
-            began = clock.now()
-            cursor.execute(invariant.query)
-            rows = [str(row[0]) for row in cursor.fetchall()]
-            results.append(_result(invariant.number, invariant.promise, rows, began))
-            yield results[-1]
-        began = clock.now()
-        rows = list(_wrongly_rated())
-        results.append(
-            _result("I19", "a charge recomputes from its usage and its kept price", rows, began)
-        )
-        yield results[-1]
-    Verification.objects.create(
-        started_at=started,
-        finished_at=clock.now(),
-        ok=not any(result.broken for result in results),
-        results=[[r.number, r.broken, *r.examples] for r in results],
-    )
+    SELECT c.transaction_id, c.usage::text, c.charged, r.selling::text, h.amount
+    FROM touched n JOIN billing_charge c ON c.transaction_id = n.id
+    JOIN paywalls_rate r ON r.id = c.rate_id JOIN ledger_hold h ON h.id = c.request_id
+    WHERE c.policy <> 'recovered_partial'
+    """,
+)
+"""Finds what must be rated again, by wrongly_rated: rating is Python's."""
 
 
-def _result(number: str, promise: str, rows: list[str], began: dt.datetime) -> Result:
-    return Result(
-        number=number,
-        promise=promise,
-        broken=len(rows),
-        examples=tuple(rows[:EXAMPLES]),
-        seconds=(clock.now() - began).total_seconds(),
-    )
-
-
-def _wrongly_rated() -> Iterator[str]:
-    """Charges that do not recompute; rating is Python's, so this is not a query."""
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(RATED)
-        while rows := cursor.fetchmany(CHUNK):
-            for transaction_id, usage, charged, selling, held in rows:
-                if charged != min(_price(usage, selling), held):
-                    yield str(transaction_id)
+def wrongly_rated(charges: Iterable[tuple[UUID, str, int, str, int]]) -> Iterator[str]:
+    """Which of RATED's rows do not recompute."""
+    for transaction_id, usage, charged, selling, held in charges:
+        if charged != min(_price(usage, selling), held):
+            yield str(transaction_id)
 
 
 def _price(usage: str, selling: str) -> int:
-    return price_nanos(Usage(**orjson.loads(usage)), Rates.from_dict(orjson.loads(selling)))
+    return price_nanos(Usage(**orjson.loads(usage)), _rates(selling))
+
+
+@lru_cache(maxsize=1_024)
+def _rates(selling: str) -> Rates:
+    return Rates.from_dict(orjson.loads(selling))

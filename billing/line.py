@@ -13,19 +13,21 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from billing.database import KEEPALIVE, OPTIONS
-
-CALL_S: Final = 25.0
-"""Longer than the statement timeout: beyond it the connection is dead, not slow."""
+from billing.database import OPTIONS
+from config.kit.db import KEEPALIVE
 
 OK: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class Line:
-    """Calls functions that return one text value. The caller sees to one call at a time."""
+    """Calls functions that return one text value. The caller sees to one call at a time.
 
-    def __init__(self, url: str) -> None:
+    statement_s: what the server ends by itself, when the caller has given up on it.
+    """
+
+    def __init__(self, url: str, *, statement_s: float) -> None:
         self._url = url
+        self._options = f"{OPTIONS} -c statement_timeout={int(statement_s * 1000)}"
         self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
         self._watched: int | None = None  # A lost connection no longer tells its socket.
         self._prepared: dict[str, bytes] = {}
@@ -59,7 +61,7 @@ class Line:
     async def _connect(self) -> None:
         self._prepared.clear()
         self._connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, options=OPTIONS, **KEEPALIVE
+            self._url, autocommit=True, options=self._options, **KEEPALIVE
         )
         self._watched = self._pgconn().socket
         asyncio.get_running_loop().add_reader(self._watched, self._read)
@@ -84,13 +86,8 @@ class Line:
         while connection.flush():
             await self._writable(connection.socket)
         if connection.is_busy():
-            loop = asyncio.get_running_loop()
-            self._readable = loop.create_future()
-            timer = loop.call_later(CALL_S, self._expire)
-            try:
-                await self._readable
-            finally:
-                timer.cancel()
+            self._readable = asyncio.get_running_loop().create_future()
+            await self._readable
         result = connection.get_result()
         if result is None:
             raise psycopg.OperationalError("the connection was lost")
@@ -116,10 +113,6 @@ class Line:
             return
         if done and waiting is not None and not waiting.done():
             waiting.set_result(None)
-
-    def _expire(self) -> None:
-        if self._readable is not None and not self._readable.done():
-            self._readable.set_exception(psycopg.OperationalError("the database does not answer"))
 
     async def _writable(self, socket: int) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,10 @@ short-lived ones that a paywall asked for. Written by the functions in `billing/
 
 from django.db import models
 
+import billing.stripe.models
+import billing.webhooks.models  # noqa: F401 - Django looks for models here.
 from config.kit import ids
+from config.kit.fields import SumField
 from paywalls.models import EndUser
 
 
@@ -85,14 +88,58 @@ class Daily(models.Model):
     failures = models.BigIntegerField()
     prompt_tokens = models.BigIntegerField()
     completion_tokens = models.BigIntegerField()
-    charged = models.BigIntegerField()
-    provider_cost = models.BigIntegerField()
+    charged = SumField()
+    provider_cost = SumField()
 
     class Meta:
-        indexes = [models.Index(fields=["paywall_id", "day"], name="daily_of_paywall")]
+        indexes = [models.Index(fields=["day", "paywall_id"], name="daily_of_day")]
 
     def __str__(self) -> str:
         return f"{self.day} {self.model}"
+
+
+class PaywallDay(models.Model):
+    """The sums of a paywall's day by model: `Daily` without the users, a minute old at most."""
+
+    pk = models.CompositePrimaryKey("paywall_id", "livemode", "day", "model")
+    paywall_id = models.UUIDField()
+    livemode = models.BooleanField()
+    day = models.DateField(help_text="in the paywall's time zone")
+    model = models.CharField(max_length=300)
+    requests = models.BigIntegerField()
+    failures = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    charged = SumField()
+    provider_cost = SumField()
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model}"
+
+
+class Ranking(models.Model):
+    """Active users and those who spent the most in a paywall's last days, ten minutes old."""
+
+    pk = models.CompositePrimaryKey("paywall_id", "livemode", "days")
+    paywall_id = models.UUIDField()
+    livemode = models.BooleanField()
+    days = models.SmallIntegerField()
+    active_users = models.BigIntegerField()
+    top = models.JSONField(help_text="[[user, nanos, requests], …]")
+    ranked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.active_users} users in {self.days} days"
+
+
+class Rollup(models.Model):
+    """One row: when the days of paywalls were added up last."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    rolled_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"rolled up {self.rolled_at}"
 
 
 class Idempotency(models.Model):

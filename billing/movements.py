@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -27,10 +27,12 @@ from billing.errors import (
 from billing.types import Movement
 from billing.users import trial_of
 from config.kit import ids
-from config.kit.errors import InvalidRequestError
+from config.kit.errors import InvalidRequestError, PaywallsError
 from config.kit.money import AMOUNT_NANOS_MAX, format_nanos
-from paywalls.decisions import Decision, NeedsTopUp
+from paywalls.decisions import Decision, NeedsTopUp, Repeated
 from paywalls.models import Paywall
+
+OTHER_MOVEMENT: Final = "This reference was used for another movement."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ def deposit(
 
     Raises: InvalidRequestError, IdempotencyMismatchError.
     """
-    more = {"kind": "deposit", "from": "external", "expires": expires_at}
+    more = {"kind": "deposit", "from": "external", "expires": expires_at, "source": "dashboard"}
     return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
 
 
@@ -102,8 +104,8 @@ def charge(
     movement = _object(paywall, user, amount_nanos, why, livemode=livemode)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT ledger_account_open('revenue', %s, %s, %s, NULL)",
-            [paywall.id, paywall.currency, livemode],
+            "SELECT billing_revenue(%s, %s)",
+            [paywall.id, livemode],
         )
         (earns,) = cursor.fetchone()
     movement |= {
@@ -124,6 +126,58 @@ def refund(charge_id: UUID, amount_nanos: int, why: Reason) -> Movement:
     """
     movement = _signed(amount_nanos, why, charge_id) | {"charge": charge_id}
     return _booked("SELECT billing_refund(%s::jsonb)::text", movement)
+
+
+def topup(
+    paywall: Paywall, user: str, amount_nanos: int, why: Reason, *, livemode: bool
+) -> Movement:
+    """Credits what was paid through Stripe. `why.ref`: the id of the session or payment.
+
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    more = {"kind": "topup", "from": "processor", "source": "stripe"}
+    return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
+
+
+def cycle(
+    paywall: Paywall,
+    user: str,
+    amount_nanos: int,
+    why: Reason,
+    *,
+    livemode: bool,
+    expires_at: dt.datetime | None = None,
+) -> Movement:
+    """Credits a cycle of a plan. `why.ref`: the id of the invoice, and the cycle.
+
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    more = {"kind": "topup", "from": "processor", "expires": expires_at, "source": "plan"}
+    return _credit(paywall, user, amount_nanos, why, livemode=livemode, more=more)
+
+
+def reverse(
+    paywall: Paywall,
+    user: str,
+    amount_nanos: int,
+    why: Reason,
+    *,
+    livemode: bool,
+    given: bool = False,
+) -> Movement:
+    """Takes back what a refund or a dispute took from the developer, or with a negative amount
+    gives it again. What is not there to take becomes a receivable.
+
+    given: it was a bonus, so it goes back to the paywall's promo account.
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    more = {"kind": "reversal", "from": "promo" if given else "processor"}
+    if amount_nanos > 0:
+        movement = _object(paywall, user, amount_nanos, why, livemode=livemode) | more
+        return _booked("SELECT billing_claw(%s::jsonb)::text", movement)
+    # Nothing new has come in, so nobody is told of a deposit.
+    quiet = more | {"tell": False}
+    return _credit(paywall, user, -amount_nanos, why, livemode=livemode, more=quiet)
 
 
 def _credit(
@@ -151,6 +205,7 @@ def _object(
         "user": user,
         "trial": trial_of(paywall),
         "metadata": why.metadata,
+        "tell": True,
     }
 
 
@@ -195,18 +250,20 @@ def _booked(query: str, movement: Mapping[str, object]) -> Movement:
     raise _refusal(booked)
 
 
-def _refusal(decision: Decision) -> MovementRefusedError | InsufficientFundsError:
+def _refusal(decision: Decision) -> PaywallsError:
     if isinstance(decision, NeedsTopUp):
         return InsufficientFundsError(
             f"The wallet has {format_nanos(decision.balance_nanos)}; nothing was charged."
         )
+    if isinstance(decision, Repeated):
+        return IdempotencyMismatchError(OTHER_MOVEMENT)
     return MovementRefusedError(f"The movement was refused: {decision}.")
 
 
 def _translated(error: utils.DatabaseError) -> Exception:
     state = getattr(error.__cause__, "sqlstate", None)
     if state == "PW002":
-        return IdempotencyMismatchError("This reference was used for another movement.")
+        return IdempotencyMismatchError(OTHER_MOVEMENT)
     if state == "PW003":
         return RefundTooLargeError("All refunds of this charge together would pass it.")
     if state == "22003":

@@ -1,6 +1,7 @@
 """What the public API reads about money: async, without the ORM; only `connect` writes."""
 
 import datetime as dt
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -9,9 +10,21 @@ from uuid import UUID
 import orjson
 
 from billing.database import Database
-from billing.types import Payer
+from billing.history import (
+    LABELS,
+    LINES,
+    TOTALS,
+    TOTALS_OF,
+    HistoryLine,
+    Totals,
+    history_page,
+    label_arguments,
+    totals_of,
+)
+from billing.types import Page, Payer
 from billing.wire import payer_object
 from config.kit.crypto import seal, unseal
+from config.kit.limits import PAGE_ROWS
 from paywalls.decisions import Refused
 
 Period = Literal["day", "week", "month", "all"]
@@ -21,8 +34,7 @@ USAGE: Final = """
     SELECT d.day, d.model, d.requests, d.prompt_tokens, d.completion_tokens, d.charged
     FROM billing_daily d JOIN paywalls_enduser u ON u.id = d.user_id
     WHERE u.paywall_id = %s AND u.livemode = %s AND u.external_id = %s
-        AND (%s::int IS NULL
-            OR d.day >= (clock_timestamp() AT TIME ZONE %s)::date - %s::int)
+        AND d.day >= coalesce((now() AT TIME ZONE %s)::date - %s::int, '-infinity')
     ORDER BY d.day, d.model
 """
 REQUEST: Final = """
@@ -39,6 +51,39 @@ REQUEST: Final = """
             SELECT FROM paywalls_enduser u
             WHERE u.id = (h.facts ->> 'user')::uuid AND u.external_id = %s))
 """
+BOOKS: Final = """
+    WITH whole AS (
+        SELECT started_at, finished_at FROM ledger_verification WHERE upto IS NULL
+        ORDER BY id DESC LIMIT 1
+    ), found AS (
+        SELECT result ->> 0 AS number, max((result ->> 1)::bigint) AS broken
+        FROM ledger_verification v, jsonb_array_elements(v.results) AS result
+        WHERE v.started_at >= coalesce((SELECT started_at FROM whole), '-infinity')
+            AND (NOT v.ok OR v.upto IS NULL)
+        GROUP BY 1
+    )
+    SELECT (SELECT jsonb_object_agg(number, broken) FROM found),
+        extract(epoch FROM (SELECT finished_at FROM whole))::float8,
+        extract(epoch FROM (SELECT finished_at FROM ledger_verification WHERE upto IS NOT NULL
+            ORDER BY id DESC LIMIT 1))::float8,
+        extract(epoch FROM (SELECT created_at FROM ledger_checkpoint
+            ORDER BY number DESC LIMIT 1))::float8
+"""
+"""What a run over new rows found broken stays broken until a run over everything says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """What is known about the books' health. Times are seconds since 1970, None: never.
+
+    broken: how many rows break each invariant.
+    """
+
+    broken: Mapping[str, int]
+    whole_at: float | None = None
+    new_at: float | None = None
+    checkpoint_at: float | None = None
+    read_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +136,17 @@ class Reads:
         )
         return bool(found)
 
+    async def books(self) -> Books:
+        """What the last runs of the invariants found."""
+        ((broken, whole_at, new_at, checkpoint_at),) = await self._database.rows(BOOKS, [])
+        return Books(
+            broken=broken or {},
+            whole_at=whole_at,
+            new_at=new_at,
+            checkpoint_at=checkpoint_at,
+            read_at=time.monotonic(),
+        )
+
     async def balance(self, payer: Payer) -> int:
         """What the user can spend, in nanos; a user never seen: what the trial would give."""
         nanos = await self._database.value(
@@ -122,7 +178,7 @@ class Reads:
         """The user's days by model, from exact roll-ups; days are the paywall's."""
         back = DAYS.get(period)
         rows = await self._database.rows(
-            USAGE, [payer.paywall_id, payer.livemode, payer.user, back, payer.timezone, back]
+            USAGE, [payer.paywall_id, payer.livemode, payer.user, payer.timezone, back]
         )
         return [
             UsageRow(
@@ -131,10 +187,34 @@ class Reads:
                 requests=requests,
                 prompt_tokens=prompt,
                 completion_tokens=completion,
-                charged_nanos=charged,
+                charged_nanos=int(charged),
             )
             for day, model, requests, prompt, completion, charged in rows
         ]
+
+    async def history(
+        self, payer: Payer, *, before: int | None = None, rows: int = PAGE_ROWS
+    ) -> Page[HistoryLine, int]:
+        """The newest movements on the user's wallet, or those before the entry `before`."""
+        wallet = await self._database.value(
+            "SELECT wallet_id FROM paywalls_enduser"
+            " WHERE paywall_id = %s AND livemode = %s AND external_id = %s",
+            [payer.paywall_id, payer.livemode, payer.user],
+        )
+        if wallet is None:
+            return Page(items=(), next=None)
+        found = await self._database.rows(LINES, [wallet, before, rows])
+        labels = await self._database.rows(LABELS, label_arguments(found))
+        return history_page(found, labels, rows)
+
+    async def totals(self, payer: Payer) -> Totals:
+        """What the user's newest requests were charged, by run and by feature."""
+        user_id = await self._database.value(
+            "SELECT id FROM paywalls_enduser"
+            " WHERE paywall_id = %s AND livemode = %s AND external_id = %s",
+            [payer.paywall_id, payer.livemode, payer.user],
+        )
+        return totals_of(await self._database.rows(TOTALS, [user_id, TOTALS_OF]))
 
     async def request(
         self, paywall_id: UUID, request_id: UUID, *, livemode: bool, user: str | None = None

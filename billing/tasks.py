@@ -1,5 +1,7 @@
 """Billing's periodic work. A task is a hint: the rows are the truth, and running twice is safe."""
 
+import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -7,15 +9,21 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connection
 
-from billing.invariants import verify
+from billing.analytics import TOP_USERS
 from billing.models import Answer
+from billing.stripe import connect, inbox, reconcile
+from billing.verification import Result, forget_old_runs, verify, verify_new
+from billing.webhooks import deliver
 from config.kit import clock
+from config.kit.limits import EVENT_RETENTION_DAYS
 
 log = structlog.get_logger(__name__)
 
 REAP_MAX: Final = 1_000
 LOTS_MAX: Final = 1_000
 MONTHS_AHEAD: Final = 6
+VERIFY_SECONDS_MAX: Final = 2 * settings.TASK_SECONDS_MAX - 60
+"""The broker gives a task to somebody else after twice the usual limit."""
 
 
 @shared_task(name="billing.tasks.reap_holds")
@@ -48,18 +56,88 @@ def expire_lots() -> int:
     return len(accounts)
 
 
-@shared_task(name="billing.tasks.verify_ledger")
+@shared_task(name="billing.tasks.verify_ledger", time_limit=VERIFY_SECONDS_MAX)
 def verify_ledger() -> list[str]:
-    """Runs the invariants and keeps the run; returns the broken ones, and says so in the log."""
-    broken = [result.number for result in verify() if result.broken]
+    """Runs the invariants over everything; returns the broken ones, and says so in the log."""
+    forget_old_runs()
+    return _alarmed(verify())
+
+
+@shared_task(name="billing.tasks.verify_new")
+def verify_new_entries() -> list[str]:
+    """The same over what is new since the last such run."""
+    results = verify_new()
+    if results is None:
+        log.warning("ledger.not_verified", reason="a transaction has been writing for too long")
+    return _alarmed(results or [])
+
+
+def _alarmed(results: Iterable[Result]) -> list[str]:
+    broken = {result.number: result.examples for result in results if result.broken}
     if broken:
         log.error("ledger.broken", invariants=broken)
-    return broken
+    return list(broken)
 
 
 @shared_task(name="billing.tasks.ensure_partitions")
 def ensure_partitions() -> list[str]:
-    """Makes the request log's next months."""
+    """Makes the next months of the request log and of events; drops events that are past theirs."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT billing_partitions_ensure(%s)", [MONTHS_AHEAD])
+        cursor.execute(
+            "SELECT billing_partitions_ensure(%s)"
+            " UNION ALL SELECT billing_event_partitions(%s, %s)",
+            [MONTHS_AHEAD, MONTHS_AHEAD, EVENT_RETENTION_DAYS],
+        )
         return [row[0] for row in cursor.fetchall()]
+
+
+@shared_task(name="billing.tasks.deliver_events")
+def deliver_events() -> dict[str, int]:
+    """Takes events to their subscriptions while any are due; a second one at a time returns."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT billing_deliveries_due()")
+        (is_due,) = cursor.fetchone()
+    counts = dict(asyncio.run(deliver.run(settings.DATABASE_DIRECT_URL))) if is_due else {}
+    if counts:
+        log.info("events.delivered", **counts)
+    return counts
+
+
+@shared_task(name="billing.tasks.roll_up")
+def roll_up() -> int:
+    """Adds up the days of paywalls; returns how many sums changed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT billing_roll_up()")
+        return cursor.fetchone()[0] or 0
+
+
+@shared_task(name="billing.tasks.rank_users")
+def rank_users() -> int:
+    """Counts every paywall's active users and finds who spent the most; returns the rankings."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT billing_rank(%s)", [TOP_USERS])
+        return cursor.fetchone()[0] or 0
+
+
+@shared_task(name="billing.tasks.process_stripe_events")
+def process_stripe_events() -> int:
+    """Handles what Stripe told us; the rows are there, whoever looks."""
+    return inbox.process_due()
+
+
+@shared_task(name="billing.tasks.reconcile_stripe")
+def reconcile_stripe() -> int:
+    """Compares what Stripe has with what we have; returns how many accounts were compared."""
+    return reconcile.reconcile_all()
+
+
+@shared_task(name="billing.tasks.check_stripe_accounts")
+def check_stripe_accounts() -> int:
+    """Examines every active key again; returns how many have trouble."""
+    return connect.check_all()
+
+
+@shared_task(name="billing.tasks.forget_stripe_events")
+def forget_stripe_events() -> int:
+    """Deletes events of Stripe's that were handled long ago; returns how many."""
+    return inbox.forget_old()

@@ -21,7 +21,8 @@ UsageSource = Literal["provider", "estimated", "none"]
 class Payer:
     """Whose wallet, under which terms: the same for every money call of a request.
 
-    user: the external id. The trial is what a user gets who is seen for the first time.
+    user: the external id. tell: somebody listens to this paywall's events. The trial is what a user
+    gets who is seen for the first time.
     *_caps: limits of this paywall for each user, for the key and for the whole paywall.
     """
 
@@ -34,6 +35,7 @@ class Payer:
     trial_nanos: int = 0
     trial_requests: int = 0
     trial_days: int = 0
+    tell: bool = False
     user_caps: Caps = field(default_factory=dict)
     key_caps: Caps = field(default_factory=dict)
     paywall_caps: Caps = field(default_factory=dict)
@@ -120,3 +122,11 @@ class Movement:
     amount_nanos: int
     balance_nanos: int
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page[Item, Cursor]:
+    """Some items, the newest first. next: ask with it for those before them; None at the end."""
+
+    items: tuple[Item, ...]
+    next: Cursor | None

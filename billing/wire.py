@@ -24,6 +24,9 @@ CODES: Final[dict[str, LimitCode]] = {
     "spend_day": "spend_limit",
     "spend_month": "spend_limit",
 }
+TELL: Final[dict[str, object]] = {"tell": True}
+"""Somebody listens to this paywall's events; nothing is said where nobody does."""
+
 COUNTED: Final = frozenset(CODES)
 """Kinds that the gate counts; the others bound tokens and are the edge's."""
 
@@ -41,6 +44,7 @@ def payer_object(payer: Payer) -> dict[str, object]:
     }
     trial = payer.trial_nanos or payer.trial_requests
     return {
+        **(TELL if payer.tell else {}),
         "paywall": payer.paywall_id,
         "key": payer.key_id,
         "live": payer.livemode,
@@ -62,6 +66,7 @@ def ask_object(ask: Ask, *, earns: UUID) -> dict[str, object]:
     """An ask; its facts are completed so that the reaper can bill without this process."""
     payer = ask.payer
     facts = {
+        **(TELL if payer.tell else {}),
         **ask.facts,
         "to": earns,
         "paywall": payer.paywall_id,
@@ -85,6 +90,7 @@ def bill_object(
     """A bill, flat. Amounts follow what providers report, so they are bounded here."""
     payer = bill.payer
     return {
+        **(TELL if payer.tell else {}),
         "id": bill.request_id,
         "txn": transaction,
         "charge": min(bill.charge_nanos, AMOUNT_NANOS_MAX),

@@ -14,10 +14,19 @@ app.autodiscover_tasks()
 
 EVERY_NIGHT: Final = crontab(hour=3, minute=0)
 TIMETABLE: Final = {
+    "billing.tasks.check_stripe_accounts": EVERY_NIGHT,
+    "billing.tasks.deliver_events": 1.0,
     "billing.tasks.ensure_partitions": EVERY_NIGHT,
     "billing.tasks.expire_lots": 60.0,
+    "billing.tasks.forget_stripe_events": EVERY_NIGHT,
+    "billing.tasks.process_stripe_events": 1.0,
+    "billing.tasks.rank_users": 600.0,
     "billing.tasks.reap_holds": 5.0,
+    "billing.tasks.reconcile_stripe": 3_600.0,
+    "billing.tasks.roll_up": 60.0,
     "billing.tasks.verify_ledger": EVERY_NIGHT,
+    "billing.tasks.verify_new": 60.0,
+    "ledger.tasks.make_checkpoints": EVERY_NIGHT,
     "ledger.tasks.roll_up": 60.0,
     "providers.tasks.sync_models": EVERY_NIGHT,
 }

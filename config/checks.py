@@ -6,9 +6,13 @@ from typing import Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
 
 SECRET_KEY_CHARS_LEAST: Final = 50
 STARTUP: Final = "startup"
+STORED: Final = "stored"
+"""Of what is in the database: only servers ask, when they start."""
+
 INSECURE: Final = ("django-insecure", "change-me", "changeme")
 
 
@@ -73,4 +77,21 @@ def check_durations(**_kwargs: object) -> list[CheckMessage]:
 
 def startup_errors() -> Sequence[str]:
     """What is wrong, one sentence each; empty when the product may start."""
-    return [f"{found.msg} {found.hint or ''}".strip() for found in run_checks(tags=[STARTUP])]
+    return _sentences(run_checks(tags=[STARTUP]))
+
+
+def stored_errors() -> Sequence[str]:
+    """What is wrong in the database, so that the product may not start.
+
+    Nothing while it does not answer: that is no reason not to start.
+    """
+    try:
+        return _sentences(run_checks(tags=[STORED], include_deployment_checks=True))
+    except DatabaseError:
+        return []
+    finally:
+        connections.close_all()
+
+
+def _sentences(messages: Sequence[CheckMessage]) -> Sequence[str]:
+    return [f"{found.msg} {found.hint or ''}".strip() for found in messages]

@@ -7,8 +7,8 @@ import base64
 import binascii
 import re
 from ipaddress import ip_network
-from typing import Final, cast
-from urllib.parse import urlsplit
+from typing import Any, Final, cast
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -16,6 +16,8 @@ from environ.fileaware_mapping import FileAwareMapping
 
 SECRET_BYTES: Final = 32
 MEBIBYTE: Final = 1024 * 1024
+MAIL_S: Final = 10
+"""The longest wait for a mail server."""
 HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?")
 
 
@@ -80,6 +82,26 @@ def url(name: str, default: str, *, schemes: tuple[str, ...]) -> str:
     return value.rstrip("/")
 
 
+def mailers(name: str) -> dict[str, Any]:
+    """Django's MAILERS from an address, `smtp://user:password@host:587` or `smtps://…`; without one
+    mail goes nowhere. With a user name plain smtp switches to TLS.
+    """
+    value = url(name, "", schemes=("smtp", "smtps"))
+    if not value:
+        return {"default": {"BACKEND": "django.core.mail.backends.dummy.EmailBackend"}}
+    parts = urlsplit(value)
+    options = {
+        "host": parts.hostname,
+        "port": parts.port or (465 if parts.scheme == "smtps" else 587),
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "use_ssl": parts.scheme == "smtps",
+        "use_tls": parts.scheme == "smtp" and bool(parts.username),
+        "timeout": MAIL_S,
+    }
+    return {"default": {"OPTIONS": options}}
+
+
 def networks(name: str) -> tuple[str, ...]:
     """Hosts (with or without a port) and networks in CIDR notation."""
     for word in words(name):
@@ -94,12 +116,12 @@ def secrets(name: str) -> tuple[bytes, ...]:
 
 
 def versioned_secrets(name: str) -> dict[int, bytes]:
-    """A list of `version:key`, versions rising; the last one is current."""
+    """A list of `version:key`, each version once; the last one is current."""
     found: dict[int, bytes] = {}
     for word in words(name):
         version, separator, key = word.partition(":")
-        if not separator or not version.isdigit() or int(version) <= max(found, default=0):
-            raise ImproperlyConfigured(f"{name} must be 1:key,2:key,… with rising versions.")
+        if not separator or not version.isdigit() or int(version) in {0, *found}:
+            raise ImproperlyConfigured(f"{name} must be 1:key,2:key,… with each version once.")
         found[int(version)] = _secret(name, key)
     return found
 

@@ -6,6 +6,7 @@ import environ
 from django.utils.csp import CSP
 
 from config import env, logs
+from config.kit.db import KEEPALIVE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -88,6 +89,7 @@ DATABASE_DIRECT_URL = env.url(
 # No CONN_MAX_AGE: under ASGI every page has a thread of its own, and a connection kept open would
 # wait for the garbage collector, until the database has no more to give.
 DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
+DATABASES["default"]["OPTIONS"] = {**KEEPALIVE, **DATABASES["default"].get("OPTIONS", {})}
 DB_POOL_SIZE = env.whole("DB_POOL_SIZE", 4, least=1)
 
 REDIS_URL = env.url("REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss", "unix"))
@@ -133,24 +135,30 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else N
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# A POST's redirect to Stripe counts as a form action too.
+_FORM_TARGETS: list[str] = [
+    CSP.SELF,
+    "https://billing.stripe.com",
+    "https://checkout.stripe.com",
+    "https://connect.stripe.com",
+]
 SECURE_CSP = {
     "default-src": [CSP.NONE],
     "base-uri": [CSP.NONE],
     "connect-src": [CSP.SELF],
     "font-src": [CSP.SELF],
-    # A POST's redirect to Stripe counts as a form action too.
-    "form-action": [
-        CSP.SELF,
-        "https://billing.stripe.com",
-        "https://checkout.stripe.com",
-        "https://connect.stripe.com",
-    ],
+    "form-action": _FORM_TARGETS,
     "frame-ancestors": [CSP.NONE],
     "img-src": [CSP.SELF, "data:"],
     "manifest-src": [CSP.SELF],
     "script-src": [CSP.SELF, CSP.NONCE],
     "style-src": [CSP.SELF, CSP.NONCE],
 }
+
+# Mail
+
+MAILERS = env.mailers("MAIL_URL")
+DEFAULT_FROM_EMAIL = env.text("MAIL_FROM", "paywalls@localhost")
 
 # Celery: a task is a hint, the row in Postgres is the truth.
 
@@ -173,6 +181,11 @@ CELERY_TIMEZONE = "UTC"
 
 HOLD_LEASE_S = env.whole("HOLD_LEASE_S", 30, least=2)
 HOLD_HEARTBEAT_S = env.seconds("HOLD_HEARTBEAT_S", 2)
+
+# Another address than Stripe's own, for a stand-in; its pages stand there as well.
+STRIPE_API_BASE = env.url("STRIPE_API_BASE", "", schemes=("http", "https"))
+if STRIPE_API_BASE:
+    _FORM_TARGETS.append(STRIPE_API_BASE)
 
 # Providers
 

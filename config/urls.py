@@ -10,6 +10,7 @@ admin.site.index_title = "Administration"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("", include("billing.urls")),
 ]
 if find_spec("dashboard.urls"):
     urlpatterns.append(path("", include("dashboard.urls")))

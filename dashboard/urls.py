@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from dashboard.views import docs, home, pay
+from dashboard.views import docs, home, pay, wallet
 
 app_name = "dashboard"
 
@@ -12,4 +12,8 @@ urlpatterns = [
     path("docs/<slug:name>/", docs.show, name="docs-page"),
     path("docs/decisions/<slug:name>/", docs.show_decision, name="docs-decision"),
     path("pay/<str:token>", pay.show, name="pay"),
+    path("pay/<str:token>/order/<str:order_id>", pay.follow, name="pay-order"),
+    path("pay/<str:token>/order/<str:order_id>/go", pay.go, name="pay-go"),
+    path("receipt/<str:token>", wallet.show_receipt, name="receipt"),
+    path("wallet/<str:token>", wallet.show_wallet, name="wallet"),
 ]

@@ -5,10 +5,21 @@ from typing import TYPE_CHECKING, override
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 from config.kit import ids
-from config.kit.admin import ReadOnlyAdmin, money, public_id
-from ledger.models import Account, Counter, Entry, Hold, Lot, Note, Transaction, Verification
+from config.kit.admin import EMPTY, ReadOnlyAdmin, money, public_id
+from ledger.models import (
+    Account,
+    Checkpoint,
+    Counter,
+    Entry,
+    Hold,
+    Lot,
+    Note,
+    Transaction,
+    Verification,
+)
 
 
 class PublicIdSearch[M: models.Model](ReadOnlyAdmin[M]):
@@ -141,6 +152,43 @@ class NoteAdmin(PublicIdSearch[Note]):
 class VerificationAdmin(ReadOnlyAdmin[Verification]):
     """Runs of `ledger_verify`."""
 
-    list_display = ("started_at", "ok", "finished_at")
-    list_filter = ("ok",)
-    when_empty = "The ledger is checked every night, and by manage.py ledger_verify at any time."
+    list_display = ("started_at", "scope_", "ok", "broken_", "seconds_")
+    list_filter = (("upto", admin.EmptyFieldListFilter), "ok")
+    when_empty = (
+        "What is new is checked every minute, everything every night, and by manage.py"
+        " ledger_verify at any time."
+    )
+    fields = ("started_at", "scope_", "ok", "results_", "seconds_", "upto")
+
+    @admin.display(description="what was checked")
+    def scope_(self, run: Verification) -> str:
+        return "everything" if run.upto is None else "what was new"
+
+    @admin.display(description="broken")
+    def broken_(self, run: Verification) -> str:
+        return ", ".join(f"{number}: {rows}" for number, rows, *_ in run.results if rows) or EMPTY
+
+    @admin.display(description="results")
+    def results_(self, run: Verification) -> str:
+        lines = (
+            f"{number}: {f'BROKEN {rows}' if rows else 'ok'} {' '.join(examples)}"
+            for number, rows, *examples in run.results
+        )
+        return format_html("<pre>{}</pre>", "\n".join(lines))
+
+    @admin.display(description="seconds")
+    def seconds_(self, run: Verification) -> str:
+        return f"{(run.finished_at - run.started_at).total_seconds():.2f}"
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
+    """The chain over the journal."""
+
+    list_display = ("number", "created_at", "upto", "hash_")
+    when_empty = "The worker appends to the chain every night, and manage.py ledger_checkpoint."
+    fields = ("number", "created_at", "upto", "hash_", "body")
+
+    @admin.display(description="hash")
+    def hash_(self, checkpoint: Checkpoint) -> str:
+        return bytes(checkpoint.hash).hex()

@@ -7,6 +7,7 @@ only row here that may be erased.
 from django.db import models
 
 from config.kit import ids
+from config.kit.fields import SumField
 from config.kit.money import format_nanos
 
 
@@ -244,7 +245,7 @@ class Hold(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["account"], name="hold_open", condition=models.Q(state=0)),
+            models.Index(fields=["id"], name="open_hold", condition=models.Q(state=0)),
         ]
 
     def __str__(self) -> str:
@@ -275,7 +276,7 @@ class Rollup(models.Model):
     """The balance of an account without a floor, up to the watermark; the tail is summed."""
 
     account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True)
-    posted = models.BigIntegerField()
+    posted = SumField()
 
     def __str__(self) -> str:
         return f"{self.account}: {self.posted}"
@@ -294,13 +295,28 @@ class Sweep(models.Model):
 
 
 class Verification(models.Model):
-    """One run of the invariants."""
+    """One run of the invariants: over everything, or up to a watermark over what was new."""
 
     id = models.BigAutoField(primary_key=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     ok = models.BooleanField()
     results = models.JSONField(help_text="[invariant, rows that break it, example]")
+    upto = models.BigIntegerField(null=True, help_text="the last entry; null: everything")
+    ids_upto = models.UUIDField(null=True, help_text="the same for requests and holds")
 
     def __str__(self) -> str:
         return f"{'clean' if self.ok else 'BROKEN'} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Checkpoint(models.Model):
+    """A link of the chain over the journal; see `ledger/chain.py`."""
+
+    number = models.BigIntegerField(primary_key=True)
+    upto = models.BigIntegerField(help_text="the last entry that it covers")
+    body = models.TextField(help_text="counts, sums and digest, byte by byte as they were hashed")
+    hash = models.BinaryField(max_length=32, help_text="of the hash before and the body")
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.number}:{bytes(self.hash).hex()}"

@@ -2,8 +2,16 @@
 
 from typing import Final
 
+import structlog
 from celery import shared_task
 from django.db import connection
+
+from ledger import chain
+
+log = structlog.get_logger(__name__)
+
+CHECKPOINTS_MAX: Final = 20
+"""In one run; the next goes on from there."""
 
 LAG_S: Final = 600
 """Entries younger than this stay in the tail: longer than any statement may run."""
@@ -15,3 +23,13 @@ def roll_up() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT ledger_roll_up(%s)", [LAG_S])
         return int(cursor.fetchone()[0])
+
+
+@shared_task(name="ledger.tasks.make_checkpoints")
+def make_checkpoints() -> list[str]:
+    """Appends the day's checkpoints to the chain; the log has each `number:hash` a second time."""
+    made: list[str] = []
+    while len(made) < CHECKPOINTS_MAX and (checkpoint := chain.make_checkpoint()):
+        made.append(str(checkpoint))
+        log.info("ledger.checkpoint", head=str(checkpoint))
+    return made

@@ -1,13 +1,18 @@
 """Loads what the hot path must know about a key and its paywall. The cold path: five queries."""
 
+import datetime as dt
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import DurationField, ExpressionWrapper, F, Q
+from django.db.models.functions import Now
 
 from paywalls import keys, messages, rules
 from paywalls.models import ApiKey, Limit, MessageTemplate, ModelAlias, Paywall
 from paywalls.types import Caps, KeyConfig, PaywallConfig
+
+_LEFT: Final = ExpressionWrapper(F("expires_at") - Now(), output_field=DurationField())
 
 
 def load(key_digests: Sequence[bytes]) -> tuple[PaywallConfig, KeyConfig] | None:
@@ -15,12 +20,13 @@ def load(key_digests: Sequence[bytes]) -> tuple[PaywallConfig, KeyConfig] | None
 
     A paused or archived paywall is found: its state is part of the answer. Synchronous.
     """
-    related = ApiKey.objects.select_related("paywall", "end_user")
-    key = related.filter(hash__in=key_digests).first()
-    if key is None or not keys.is_usable(key):
+    found = ApiKey.objects.select_related("paywall", "end_user").annotate(left=_LEFT)
+    key = found.filter(hash__in=key_digests, revoked_at=None).first()
+    if key is None or (key.left is not None and key.left <= dt.timedelta(0)):
         return None
+    keys.refresh(key, key_digests[0])
     caps = _caps(key)
-    return _paywall_config(key.paywall, caps), _key_config(key, caps.get("key", {}))
+    return _paywall_config(key.paywall, caps), _key_config(key, key.left, caps.get("key", {}))
 
 
 def _caps(key: ApiKey) -> dict[str, dict[str, int]]:
@@ -59,7 +65,7 @@ def _aliases(paywall_id: UUID) -> dict[str, str]:
     return dict(ModelAlias.objects.filter(paywall_id=paywall_id).values_list("alias", "target"))
 
 
-def _key_config(key: ApiKey, caps: Caps) -> KeyConfig:
+def _key_config(key: ApiKey, left: dt.timedelta | None, caps: Caps) -> KeyConfig:
     scopes = frozenset(key.scopes)
     if key.end_user_id is not None:
         scopes = (scopes or frozenset(keys.SCOPES)) & frozenset(keys.USER_SCOPES)
@@ -72,6 +78,6 @@ def _key_config(key: ApiKey, caps: Caps) -> KeyConfig:
         external_user=key.end_user.external_id if key.end_user else None,
         error_mode=key.error_mode,
         idempotency_required=key.idempotency_required,
-        expires_at=key.expires_at,
+        left=left,
         caps=caps,
     )

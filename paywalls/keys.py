@@ -33,9 +33,11 @@ DEPOSIT: Final = "deposit"
 CONNECT: Final = "connect"
 USAGE: Final = "usage"
 REQUESTS: Final = "requests"
-SCOPES: Final = (CHAT, MODELS, BALANCE, CHARGE, DEPOSIT, CONNECT, USAGE, REQUESTS)
-USER_SCOPES: Final = tuple(scope for scope in SCOPES if scope != DEPOSIT)
-"""What a key bound to an end user may ever do: whoever holds it must not make money."""
+WEBHOOKS: Final = "webhooks"
+SCOPES: Final = (CHAT, MODELS, BALANCE, CHARGE, DEPOSIT, CONNECT, USAGE, REQUESTS, WEBHOOKS)
+USER_SCOPES: Final = tuple(scope for scope in SCOPES if scope not in (DEPOSIT, WEBHOOKS))
+"""What a key bound to an end user may ever do: whoever holds it must neither make money nor hear of
+other users."""
 
 LIVE_PREFIX: Final = "sk-paywalls-v1-"
 TEST_PREFIX: Final = "sk-paywalls-test-"
@@ -165,7 +167,11 @@ def rotate(key: ApiKey, *, overlap: dt.timedelta, actor: str) -> tuple[ApiKey, s
         actor=actor,
         action="key.rotated",
         subject=old.public_id,
-        after={"replaced_by": successor.public_id, "expires_at": clock.wire(ends)},
+        after={
+            "replaced_by": successor.public_id,
+            "last_four": successor.last_four,
+            "expires_at": clock.wire(ends),
+        },
     )
     return successor, text
 
@@ -173,6 +179,13 @@ def rotate(key: ApiKey, *, overlap: dt.timedelta, actor: str) -> tuple[ApiKey, s
 def is_usable(key: ApiKey) -> bool:
     """Neither revoked nor expired, by this process's clock."""
     return key.revoked_at is None and (key.expires_at is None or key.expires_at > clock.now())
+
+
+def refresh(key: ApiKey, digest_now: bytes) -> None:
+    """Keep the key under the current pepper once it has been shown, so that old ones can go."""
+    current = next(reversed(settings.KEY_PEPPERS))
+    if key.pepper != current:
+        ApiKey.objects.filter(pk=key.pk).update(hash=digest_now, pepper=current)
 
 
 def touch(key_ids: Iterable[UUID]) -> None:

@@ -1,9 +1,12 @@
-"""The link in an assistant's message: unguessable, the same each time, kept nowhere.
+"""Links of ours that need no login: unguessable, and kept nowhere.
 
-It names an end user and proves that we made it; what stands behind it is decided on the click.
+Each names one thing and proves that we made it. The link in an assistant's message names an end
+user and is the same each time; what stands behind it is decided on the click. A receipt's is good
+for ever too; the one to a wallet's page for an hour, because it shows a balance.
 """
 
 import base64
+import datetime as dt
 import hmac
 from typing import Final
 from uuid import UUID
@@ -11,10 +14,17 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
+from config.kit import clock
+
 SALT: Final = "paywalls.links.checkout"
+RECEIPT_SALT: Final = "paywalls.links.receipt"
+WALLET_SALT: Final = "paywalls.links.wallet"
 PROOF_BYTES: Final = 10
+TIME_BYTES: Final = 4
 TOKEN_CHARS: Final = 42
 """Base32 of a UUID and its proof, without padding."""
+
+WALLET_S: Final = 3_600
 
 
 def checkout_url(user_id: UUID) -> str:
@@ -24,24 +34,55 @@ def checkout_url(user_id: UUID) -> str:
 
 def checkout_token(user_id: UUID) -> str:
     """The end user's id with its proof, in characters that survive every renderer."""
-    text = base64.b32encode(user_id.bytes + _proof(user_id)).decode().lower()
-    return text.rstrip("=")
+    return _signed(SALT, user_id.bytes)
 
 
 def read_checkout_token(token: str) -> UUID | None:
     """The end user of a link of ours; None for every other text."""
-    if len(token) != TOKEN_CHARS or not token.isascii() or not token.isalnum():
+    found = _read(SALT, token)
+    return UUID(bytes=found) if found and len(token) == TOKEN_CHARS else None
+
+
+def receipt_url(transaction_id: UUID) -> str:
+    """The address of a movement's receipt."""
+    return f"{settings.BASE_URL}/receipt/{_signed(RECEIPT_SALT, transaction_id.bytes)}"
+
+
+def read_receipt_token(token: str) -> UUID | None:
+    """The movement of a link of ours; None for every other text."""
+    found = _read(RECEIPT_SALT, token)
+    return UUID(bytes=found) if found and len(token) == TOKEN_CHARS else None
+
+
+def wallet_url(user_id: UUID) -> str:
+    """The address of a user's balance and movements, from now on for WALLET_S."""
+    until = int(clock.now().timestamp()) + WALLET_S
+    subject = user_id.bytes + until.to_bytes(TIME_BYTES)
+    return f"{settings.BASE_URL}/wallet/{_signed(WALLET_SALT, subject)}"
+
+
+def read_wallet_token(token: str) -> tuple[UUID, dt.datetime] | None:
+    """The end user of a link of ours and until when it is good; None for every other text."""
+    found = _read(WALLET_SALT, token)
+    if found is None or len(token) == TOKEN_CHARS:
+        return None
+    until = int.from_bytes(found[-TIME_BYTES:])
+    return UUID(bytes=found[:-TIME_BYTES]), dt.datetime.fromtimestamp(until, dt.UTC)
+
+
+def _signed(salt: str, subject: bytes) -> str:
+    proof = salted_hmac(salt, subject, algorithm="sha256").digest()[:PROOF_BYTES]
+    return base64.b32encode(subject + proof).decode().lower().rstrip("=")
+
+
+def _read(salt: str, token: str) -> bytes | None:
+    """What a token of this kind names; None where it is not one of ours."""
+    if not token.isascii() or not token.isalnum():
         return None
     try:
-        # 26 bytes are 41.6 characters: the padding is always the same.
-        found = base64.b32decode(token.upper() + "======")
+        found = base64.b32decode(token.upper() + "=" * (-len(token) % 8))
     except ValueError:
         return None
-    user_id, proof = UUID(bytes=found[:16]), found[16:]
-    # More than one text decodes to the same bytes; only ours is accepted.
-    is_ours = hmac.compare_digest(proof, _proof(user_id)) and checkout_token(user_id) == token
-    return user_id if is_ours else None
-
-
-def _proof(user_id: UUID) -> bytes:
-    return salted_hmac(SALT, user_id.bytes, algorithm="sha256").digest()[:PROOF_BYTES]
+    subject = found[:-PROOF_BYTES]
+    # The whole text, because more than one decodes to the same bytes; only ours is accepted.
+    return subject if hmac.compare_digest(_signed(salt, subject), token) else None

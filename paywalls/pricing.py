@@ -152,6 +152,11 @@ def worst_nanos(*, prompt_tokens: int, output_tokens: int, rates: Rates) -> int:
     return _charge_nanos(scaled, rates)
 
 
+def tool_nanos(calls: int, rates: Rates) -> int:
+    """What so many tool calls cost, without fee and minimum."""
+    return ceil_div(calls * rates.tool * (BASIS_POINTS + rates.markup_bps), BASIS_POINTS)
+
+
 def affordable_output_tokens(*, budget_nanos: int, prompt_tokens: int, rates: Rates) -> int | None:
     """How many output tokens `budget_nanos` pays for in the worst case; None: any number.
 

@@ -67,7 +67,10 @@ class PaywallConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyConfig:
-    """A key as the hot path sees it. livemode is already the effective one (key and paywall)."""
+    """A key as the hot path sees it. livemode is already the effective one (key and paywall).
+
+    left: until it expires, counted from when it was loaded, by the database's clock.
+    """
 
     id: UUID
     paywall_id: UUID
@@ -77,7 +80,7 @@ class KeyConfig:
     external_user: str | None
     error_mode: bool
     idempotency_required: bool
-    expires_at: dt.datetime | None
+    left: dt.timedelta | None
     caps: Caps
 
     def may(self, scope: str) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 
 from config.kit import crypto, egress
+from config.kit.db import require_transaction
 from config.kit.errors import InvalidRequestError
 from paywalls import audit
 from paywalls.models import Paywall
@@ -130,6 +131,26 @@ def rotate(connection: Connection, key: str, *, actor: str) -> Connection:
     connection.save(update_fields=["sealed_key", "key_last_four", "trouble"])
     _record(connection, "connection.key_rotated", actor, before=before)
     return connection
+
+
+def reseal() -> tuple[int, list[Connection]]:
+    """Put all keys under the newest encryption key, in the caller's transaction.
+
+    How many were not, and those connections whose key does not open any more.
+    """
+    require_transaction()
+    count, lost = 0, []
+    for row in Connection.objects.select_for_update(no_key=True).exclude(sealed_key=None):
+        context = catalog.seal_context(row.paywall_id, _origin(row))
+        old = bytes(row.sealed_key or b"")
+        try:
+            new = crypto.resealed(old, context=context, keys=settings.ENCRYPTION_KEYS)
+        except crypto.SealError:
+            lost.append(row)
+            continue
+        if new != old:
+            count += Connection.objects.filter(pk=row.pk).update(sealed_key=new)
+    return count, lost
 
 
 def delete(connection: Connection, *, actor: str) -> None:

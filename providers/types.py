@@ -20,12 +20,15 @@ class Policy:
     upstream_error (after output was delivered): `delivered` charges that, `free` nothing.
     zero_output: `free` charges nothing, `prompt` the prompt.
     usage_missing: `estimate` counts with the model's tokenizer, `free` charges nothing.
+    surcharges: fields that make the provider charge more than the price covers: `refuse` them, or
+    `pass` them on at the owner's expense.
     """
 
     client_gone: Literal["estimate", "drain", "free"] = "estimate"
     upstream_error: Literal["delivered", "free"] = "delivered"
     zero_output: Literal["free", "prompt"] = "free"
     usage_missing: Literal["estimate", "free"] = "estimate"
+    surcharges: Literal["refuse", "pass"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

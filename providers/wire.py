@@ -23,6 +23,8 @@ class Reply:
 
     Iterating gives pieces of the body as they come, joined where several waited. It raises
     CutError, LateError or OversizeError, after what had arrived was given.
+    tap: is offered each piece while the reader waits and nothing else does; true takes it, and the
+    reader sleeps on.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Reply:
         "headers",
         "started",
         "status",
+        "tap",
     )
 
     def __init__(self, connection: "Connection", timeouts: Timeouts) -> None:
@@ -49,6 +52,7 @@ class Reply:
         self.started = False
         self.finished = False
         self.error: ProviderError | None = None
+        self.tap: Callable[[bytes], bool] | None = None
         self._connection: Connection | None = connection
         self._pieces: deque[bytes] = deque()
         self._queued_bytes = 0
@@ -83,11 +87,18 @@ class Reply:
         return piece
 
     async def read(self) -> bytes:
-        """The whole body.
+        """The whole body, of at most WHOLE_BYTES_MAX.
 
         Raises: CutError, LateError, OversizeError.
         """
-        return b"".join([piece async for piece in self])
+        pieces: list[bytes] = []
+        left = limits.WHOLE_BYTES_MAX
+        async for piece in self:
+            pieces.append(piece)
+            left -= len(piece)
+            if left < 0:
+                raise OversizeError("The provider's answer is too large.", consumed=True)
+        return b"".join(pieces)
 
     def drop(self) -> None:
         """Let go. A body that is not finished closes the connection: the provider stops."""
@@ -114,6 +125,17 @@ class Reply:
             self._timer.cancel()
             self._seen_at = self._loop.time()
             self._look_at_clock()
+
+    def is_tapped(self, piece: bytes) -> bool:
+        """Whether the tap took a piece; then nobody needs to be woken."""
+        if self.tap is None or self._pieces or self._waiter is None or self._waiter.done():
+            return False
+        if not self.tap(piece):
+            return False
+        self._seen_at = self._loop.time()
+        if self._pieces:  # the tap left something for the reader
+            self._wake()
+        return True
 
     def feed(self, piece: bytes) -> bool:
         """Take a piece; whether the connection shall stop reading for now."""
@@ -245,17 +267,24 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             self._refuse(reply, problem)
             return
-        if self._parts:
-            piece = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts.clear()
-            if reply.feed(piece) and self._reply is not None:
-                self._transport.pause_reading()
+        if self._parts and self._was_tapped(reply):
+            return
         if self._wire_bytes > WIRE_BYTES_MAX:
             reply.fail(OversizeError("The provider's answer is too large.", consumed=True))
         elif not reply.started and self._head_bytes > limits.HEADER_BYTES_MAX:
             reply.fail(OversizeError("The provider's headers are too large.", consumed=True))
         else:
             reply.touch()
+
+    def _was_tapped(self, reply: Reply) -> bool:
+        """Give what arrived to the answer; whether that is all there is to do."""
+        piece = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        if reply.is_tapped(piece):
+            return self._wire_bytes <= WIRE_BYTES_MAX
+        if reply.feed(piece) and self._reply is not None:
+            self._transport.pause_reading()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False

@@ -17,7 +17,7 @@ from paywalls.decisions import (
 )
 from paywalls.pricing import worst_nanos
 from providers import tokens
-from proxy import answers, chat_body, delivery, messages
+from proxy import answers, chat_body, delivery, messages, surcharges, telling
 from proxy.chat_body import Chat
 from proxy.chat_errors import MaxCostExceededError
 from proxy.dispatch import Dispatch, Plan
@@ -27,6 +27,7 @@ from proxy.offers import Offer, find_offers
 from proxy.requests import Call
 from proxy.responses import NO_RETRY, send_error
 from proxy.services import Services
+from proxy.surcharges import Surcharges
 
 
 async def complete(services: Services, call: Call) -> None:
@@ -37,13 +38,15 @@ async def complete(services: Services, call: Call) -> None:
     chat = chat_body.read(call.body)
     try:
         offers = await find_offers(call.caller, chat.model, call.feature)
-        plan = await _plan(call, chat, offers)
+        plan = await make_plan(call, chat, offers)
     except ModelNotAllowedError as error:
+        telling.blocked(services, call, "model_not_allowed")
         if not delivery.is_graceful(call):
             raise
         await messages.send_unavailable(call, chat, error)
         return
     except TokenLimitError as error:
+        telling.blocked(services, call, "policy_violation")
         await send_error(call, error, [NO_RETRY])  # The same prompt is as long next time.
         return
     decision, plan = await _hold(services, call, plan)
@@ -70,26 +73,50 @@ async def _refuse(
             assert_never(decision)
 
 
-async def _plan(call: Call, chat: Chat, offers: list[Offer]) -> Plan:
+async def make_plan(call: Call, chat: Chat, offers: list[Offer]) -> Plan:
     """The worst case, from the body's size alone; the prompt is counted only where that decides.
 
-    Raises: TokenLimitError, MaxCostExceededError.
+    Raises: TokenLimitError, MaxCostExceededError; InvalidRequestError for a field whose cost no
+        offer covers.
     """
+    extra = surcharges.find(call.body)
+    if extra is not surcharges.NONE:
+        offers = _covered(offers, extra)
     media, has_tools = tokens.media(call.body), bool(call.body.get("tools"))
     bound = max(
         tokens.prompt_bound(len(call.raw), media, model=offer.model.upstream, tools=has_tools)
         for offer in offers
     )
+    bound += extra.prompt_tokens
     await _check_prompt(call, offers[0], bound)
-    plan = _priced(call, chat, offers, bound=bound, prompt_tokens=bound)
+    plan = _priced(call, chat, offers, extra, bound=bound, prompt_tokens=bound)
     if call.max_cost_nanos is not None and plan.estimate.least_nanos > call.max_cost_nanos:
-        plan = await _counted(call, plan)
+        plan = await recount(call, plan)
         if plan.estimate.least_nanos > call.max_cost_nanos:
             raise MaxCostExceededError(least_nanos=plan.estimate.least_nanos)
     return plan
 
 
-def _priced(call: Call, chat: Chat, offers: list[Offer], *, bound: int, prompt_tokens: int) -> Plan:
+def _covered(offers: list[Offer], extra: Surcharges) -> list[Offer]:
+    """Those whose price covers all that is asked for.
+
+    Raises: InvalidRequestError when none does.
+    """
+    missing = [extra.not_covered(it.rates, it.model.endpoint.policy) for it in offers]
+    if all(missing):
+        raise surcharges.refusal(missing[0])
+    return [offer for offer, field in zip(offers, missing, strict=True) if not field]
+
+
+def _priced(
+    call: Call,
+    chat: Chat,
+    offers: list[Offer],
+    extra: Surcharges,
+    *,
+    bound: int,
+    prompt_tokens: int,
+) -> Plan:
     model = offers[0].model
     output_tokens = output_bound(
         asked=chat.max_tokens,
@@ -103,17 +130,20 @@ def _priced(call: Call, chat: Chat, offers: list[Offer], *, bound: int, prompt_t
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
         choices=chat.drafts,
+        extra=extra,
         max_cost_nanos=call.max_cost_nanos,
     )
     return Plan(chat=chat, offers=offers, estimate=estimated, prompt_tokens=bound)
 
 
-async def _counted(call: Call, plan: Plan) -> Plan:
+async def recount(call: Call, plan: Plan) -> Plan:
     """The same plan with the prompt counted; other tokenizers may count somewhat more."""
-    counted = await _count_prompt(call, plan.offers[0])
-    prompt_tokens = min(plan.prompt_tokens, ceil_div(counted * BOUND_PERCENT, 100))
+    counted = await count_prompt(call, plan.offers[0])
+    extra = plan.estimate.extra
+    prompt_tokens = ceil_div(counted * BOUND_PERCENT, 100) + extra.prompt_tokens
+    prompt_tokens = min(plan.prompt_tokens, prompt_tokens)
     return _priced(
-        call, plan.chat, plan.offers, bound=plan.prompt_tokens, prompt_tokens=prompt_tokens
+        call, plan.chat, plan.offers, extra, bound=plan.prompt_tokens, prompt_tokens=prompt_tokens
     )
 
 
@@ -124,7 +154,7 @@ async def _hold(services: Services, call: Call, plan: Plan) -> tuple[Decision, P
         rates, tokens_least = plan.offers[0].rates, plan.estimate.choices
         least = worst_nanos(prompt_tokens=0, output_tokens=tokens_least, rates=rates)
         if least <= decision.balance_nanos:
-            counted = await _counted(call, plan)
+            counted = await recount(call, plan)
             if counted.estimate.least_nanos <= decision.balance_nanos:
                 plan = counted
                 decision = await services.gate.reserve(_ask(call, plan))
@@ -161,7 +191,7 @@ async def _check_prompt(call: Call, offer: Offer, bound: int) -> None:
     Raises: TokenLimitError.
     """
     cap, subject = min(_caps(call, "prompt_tokens"), default=(bound, ""))
-    if bound <= cap or await _count_prompt(call, offer) <= cap:
+    if bound <= cap or await count_prompt(call, offer) <= cap:
         return
     raise TokenLimitError(
         Limited(
@@ -170,7 +200,7 @@ async def _check_prompt(call: Call, offer: Offer, bound: int) -> None:
     )
 
 
-async def _count_prompt(call: Call, offer: Offer) -> int:
+async def count_prompt(call: Call, offer: Offer) -> int:
     """Exactly, by the model's own tokenizer where it is known; long prompts in a thread."""
     model = offer.model.upstream
     if tokens.is_quick(model, len(call.raw)):

@@ -20,6 +20,10 @@ DESTINATION_FIELDS: Final = frozenset(
 )
 """Fields that choose a destination or a credential in some gateway or client library."""
 
+OTHER_MODELS: Final = ("models", "route")
+"""Fields that name further models, which nobody has allowed or priced.
+Source: https://openrouter.ai/docs/guides/routing/model-fallbacks (November 2026)."""
+
 CARRIERS: Final = ("metadata", "extra_body")
 """Fields in which a destination could hide, at any depth."""
 
@@ -69,14 +73,14 @@ def read(body: Mapping[str, object]) -> Chat:
 
 
 def _refuse_destinations(body: Mapping[str, object]) -> None:
-    found = _destination(body)
+    found = _destination(body) or next((name for name in OTHER_MODELS if name in body), None)
     for carrier in CARRIERS:
         if found is None and (carried := body.get(carrier)) is not None:
             found = _hidden_destination(carried, carrier, depth=0)
     if found is not None:
         raise InvalidRequestError(
-            f"`{found}` is not accepted: where a request goes, and with which key, is set on the"
-            " paywall. Remove the field.",
+            f"`{found}` is not accepted: where a request goes, with which key, and which models may"
+            " take another's place is set on the paywall. Remove the field.",
             param=found,
         )
 

@@ -33,6 +33,8 @@ PATH: Final = "/chat/completions"
 NOTHING: Final = Progress(charge_nanos=0, provider_cost_nanos=0, delivered=False, usage={})
 PSEUDONYMS_KEPT: Final = 10_000
 LIMIT_FIELDS: Final = ("max_tokens", "max_completion_tokens")
+SETTLE_WAIT_S: Final = 20.0
+"""How long a client waits for the booking before it is told that there is none yet."""
 
 logger = logging.getLogger("paywalls.proxy")
 
@@ -162,11 +164,12 @@ class Dispatch:
     ) -> Settled | None:
         """`settle`, and wait for it; cancelling the wait does not cancel the booking.
 
-        None: the database stayed away; the hold will end by its last checkpoint.
+        None: the database stays away. The booking is still tried; should that come to nothing,
+        the hold ends by its last checkpoint.
         """
-        return await asyncio.shield(
-            self.settle(status, error_code=error_code, http_status=http_status)
-        )
+        booking = self.settle(status, error_code=error_code, http_status=http_status)
+        await asyncio.wait((booking,), timeout=SETTLE_WAIT_S)
+        return booking.result() if booking.done() else None
 
     def usage_chunk(self) -> dict[str, Any]:
         """A last chunk for a client that asked for usage, where the provider sent none."""
@@ -235,7 +238,7 @@ class Dispatch:
         )
 
     def _meter(self, offer: Offer, output_tokens: int) -> Meter:
-        prices = self.call.caller.paywall.prices
+        estimate, prices = self.plan.estimate, self.call.caller.paywall.prices
         rate = prices.usd_rate_nanos if prices is not None else None
         return Meter(
             Terms(
@@ -243,7 +246,8 @@ class Dispatch:
                 request=self.call.body,
                 body_bytes=len(self.call.raw),
                 prompt_tokens=self.plan.prompt_tokens,
-                output_tokens=output_tokens * self.plan.estimate.choices,
+                output_tokens=output_tokens * estimate.choices,
+                predicted_tokens=estimate.extra.predicted_tokens * estimate.choices,
                 is_free=self.allowed.trial,
                 usd_rate_nanos=NANOS if rate is None else rate,
             )

@@ -6,7 +6,8 @@ from typing import Final
 
 from config.kit.limits import OUTPUT_TOKENS_DEFAULT, OUTPUT_TOKENS_LEAST, OUTPUT_TOKENS_MAX
 from config.kit.money import AMOUNT_NANOS_MAX
-from paywalls.pricing import Rates, affordable_output_tokens, worst_nanos
+from paywalls.pricing import Rates, affordable_output_tokens, tool_nanos, worst_nanos
+from proxy.surcharges import NONE, Surcharges
 
 BYTES_PER_TOKEN: Final = 3
 """A guess at how many bytes of a body make a token, where being wrong costs nobody money."""
@@ -20,6 +21,7 @@ class Estimate:
     """What to hold: want_nanos is the worst case, least_nanos that of the shortest answer.
 
     prompt_tokens: an upper bound. output_tokens: of one choice. choices: how many there are.
+    extra: what may come on top, whatever the length of the answer.
     """
 
     want_nanos: int
@@ -27,6 +29,7 @@ class Estimate:
     prompt_tokens: int
     output_tokens: int
     choices: int
+    extra: Surcharges = NONE
 
 
 def output_bound(
@@ -58,6 +61,7 @@ def estimate(
     prompt_tokens: int,
     output_tokens: int,
     choices: int,
+    extra: Surcharges = NONE,
     max_cost_nanos: int | None = None,
 ) -> Estimate:
     """What to hold for a request that any of these prices may apply to, the first one first.
@@ -65,14 +69,14 @@ def estimate(
     max_cost_nanos bounds what is wanted; where even the least is above it, the caller refuses.
     """
     assert rates, "nothing to choose from"
-    shortest = min(output_tokens, OUTPUT_TOKENS_LEAST)
-    least = worst_nanos(
-        prompt_tokens=prompt_tokens, output_tokens=shortest * choices, rates=rates[0]
-    )
-    want = max(
-        worst_nanos(prompt_tokens=prompt_tokens, output_tokens=output_tokens * choices, rates=each)
-        for each in rates
-    )
+
+    def worst(price: Rates, tokens: int) -> int:
+        output = (tokens + extra.predicted_tokens) * choices
+        tokens_nanos = worst_nanos(prompt_tokens=prompt_tokens, output_tokens=output, rates=price)
+        return tokens_nanos + tool_nanos(extra.tool_calls, price)
+
+    least = worst(rates[0], min(output_tokens, OUTPUT_TOKENS_LEAST))
+    want = max(worst(each, output_tokens) for each in rates)
     if max_cost_nanos is not None:
         want = max(min(want, max_cost_nanos), least)
     assert 0 <= least <= want, (least, want)
@@ -82,14 +86,18 @@ def estimate(
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
         choices=choices,
+        extra=extra,
     )
 
 
 def granted_output_tokens(estimated: Estimate, rates: Rates, *, granted_nanos: int) -> int:
     """How many output tokens of one choice a hold pays for; 0: not even one."""
     affordable = affordable_output_tokens(
-        budget_nanos=granted_nanos, prompt_tokens=estimated.prompt_tokens, rates=rates
+        budget_nanos=granted_nanos - tool_nanos(estimated.extra.tool_calls, rates),
+        prompt_tokens=estimated.prompt_tokens,
+        rates=rates,
     )
     if affordable is None:
         return estimated.output_tokens
-    return min(estimated.output_tokens, affordable // estimated.choices)
+    each = affordable // estimated.choices - estimated.extra.predicted_tokens
+    return max(0, min(estimated.output_tokens, each))

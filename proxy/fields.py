@@ -19,8 +19,10 @@ EXPIRY_DAYS_MAX: Final = 36_525
 def amount_nanos(call: Call) -> int:
     """`amount`: a decimal string, or a number, which is read from its text.
 
-    Raises: InvalidRequestError for all but 0.000000001 to 1000000000, without sign or exponent.
+    Raises: InvalidRequestError for all but 0.000000001 to 1000000000, without sign or exponent,
+        and where a `currency` beside it is not the paywall's.
     """
+    _check_currency(call)
     value = call.body.get("amount")
     text = ""
     if isinstance(value, str):
@@ -35,6 +37,17 @@ def amount_nanos(call: Call) -> int:
             param="amount",
         )
     return nanos
+
+
+def _check_currency(call: Call) -> None:
+    """No amount is ever taken for one in another currency."""
+    named, own = call.body.get("currency"), call.caller.paywall.currency.upper()
+    if named is None or (isinstance(named, str) and named.upper() == own):
+        return
+    raise InvalidRequestError(
+        f"Amounts are in this paywall's currency, {own}: leave `currency` out, or send that.",
+        param="currency",
+    )
 
 
 def metadata(call: Call) -> dict[str, object] | None:

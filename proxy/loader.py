@@ -30,7 +30,7 @@ class Loader:
         running = self._running.get(name)
         if running is None:
             loop = asyncio.get_running_loop()
-            running = loop.run_in_executor(self._threads, _apart, work)
+            running = loop.run_in_executor(self._threads, self._apart, work)
             self._running[name] = running
             running.add_done_callback(lambda done: self._forget(name, done))
         # The others still wait for it when this one goes away.
@@ -41,20 +41,25 @@ class Loader:
         """Wait for what runs, and end the threads."""
         self._threads.shutdown()
 
+    def _apart[T](self, work: Callable[[], T]) -> T:
+        """Work on the thread's own connection, which stays open only while more work waits.
+
+        A storm of keys that nobody knows would otherwise connect for each of them; a thread that
+        may rest for hours keeps none.
+        """
+        try:
+            return work()
+        except (OperationalError, InterfaceError) as error:
+            connections.close_all()
+            logger.warning("configuration not loaded: %s", type(error).__name__)
+            raise GateUnavailableError(
+                "The database does not answer. Try again.", retry_after_s=1
+            ) from None
+        finally:
+            if len(self._running) <= THREADS:
+                connections.close_all()
+
     def _forget(self, name: object, done: asyncio.Future[Any]) -> None:
         del self._running[name]
         if not done.cancelled():
             done.exception()  # Seen, even when everyone who waited has left.
-
-
-def _apart[T](work: Callable[[], T]) -> T:
-    """Work on a connection of its own: a thread that may rest for hours keeps none open."""
-    try:
-        return work()
-    except (OperationalError, InterfaceError) as error:
-        logger.warning("configuration not loaded: %s", type(error).__name__)
-        raise GateUnavailableError(
-            "The database does not answer. Try again.", retry_after_s=1
-        ) from None
-    finally:
-        connections.close_all()

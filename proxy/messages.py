@@ -1,7 +1,7 @@
 """The paywall's own words: one decision as an assistant message, as a stream, or as a 402."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -25,14 +25,19 @@ STREAM_HEADERS: Final[tuple[Header, ...]] = (
     (b"x-accel-buffering", b"no"),
 )
 NO_USAGE: Final = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+LOCALE_CHARS_MAX: Final = 100
 ID_PREFIX: Final = "chatcmpl-paywall-"
 """By which apps recognize an answer that is not the model's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What a paywall says. status, reason: for programs; url: where the user can act, or None."""
+    """What a paywall says. status, reason: for programs; url: where the user can act, or None.
 
+    event: which template it is, as the message endpoint is asked for it.
+    """
+
+    event: str
     status: str
     reason: str
     text: str
@@ -45,7 +50,7 @@ class Notice:
 
 async def send_decision(call: Call, chat: Chat, decision: NeedsTopUp | NeedsGrant) -> None:
     """Tell the user what to do before the model answers; programs get a 402 if they want one."""
-    notice = notice_of(call, decision)
+    notice = await worded(call, notice_of(call, decision))
     if call.error_mode:
         await send_refusal(call, notice)
     else:
@@ -67,8 +72,25 @@ async def send_unavailable(call: Call, chat: Chat, error: PaywallsError) -> None
         url=settings.BASE_URL,
         name=paywall.name,
     )
-    notice = Notice(status="model_unavailable", reason=error.code, text=text, url=None)
-    await _send(call, chat, notice)
+    event = templates.Event.MODEL_UNAVAILABLE.value
+    notice = Notice(event=event, status="model_unavailable", reason=error.code, text=text, url=None)
+    await _send(call, chat, await worded(call, notice))
+
+
+async def worded(call: Call, notice: Notice) -> Notice:
+    """The same in the words of the developer's message endpoint, if there is one and it answers."""
+    said = await call.caller.snapshot.ask(
+        {
+            "event": notice.event,
+            "url": notice.url,
+            "name": call.caller.paywall.name,
+            "user": call.user,
+            "model": call.body.get("model"),
+            "requestId": call.id_text,
+            "locale": call.headers.get("accept-language", "")[:LOCALE_CHARS_MAX] or None,
+        }
+    )
+    return replace(notice, text=said) if said else notice
 
 
 def notice_of(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
@@ -85,7 +107,14 @@ def notice_of(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
         event = templates.Event.AUTHORIZATION_REQUIRED
         status = reason = "cap_reached" if decision.cap_reached else "authorization_required"
     text = templates.render(paywall.templates[event], url=url, name=paywall.name)
-    return Notice(status=status, reason=reason, text=text, url=url, balance_nanos=balance)
+    return Notice(
+        event=event.value,
+        status=status,
+        reason=reason,
+        text=text,
+        url=url,
+        balance_nanos=balance,
+    )
 
 
 def _link(user_id: UUID | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from billing.types import Progress, Status, UsageSource
+from config.kit.limits import ANSWER_MEMBERS_MAX, TOOL_CALLS_MAX
 from config.kit.money import NANOS, ceil_div
 from paywalls.pricing import Usage, price_nanos
 from providers import tokens
@@ -50,7 +51,8 @@ class Measure:
 class Terms:
     """What one provider is asked for, and at which price.
 
-    output_tokens: of all choices. prompt_tokens: as many as the body's bytes can be at most.
+    output_tokens: of all choices; predicted_tokens: the most that may be paid like these although
+    nobody gets to see them. prompt_tokens: as many as the body's bytes can be at most.
     usd_rate_nanos: nanos of the paywall's currency for a dollar. is_free: a trial request.
     """
 
@@ -61,6 +63,7 @@ class Terms:
     output_tokens: int
     is_free: bool
     usd_rate_nanos: int
+    predicted_tokens: int = 0
 
 
 class Meter:
@@ -162,6 +165,7 @@ class Meter:
         source: UsageSource = "provider" if usage is not None else "estimated"
         if usage is None:
             usage = await self._counted_usage()
+            rule = "estimate" if rule == "drain" else rule  # It was not drained to its usage.
         if not usage.completion and not await self._has_output():
             if policy.zero_output == "free" or status != "completed":
                 return self._waive("zero_output:free")
@@ -194,7 +198,9 @@ class Meter:
             most = self.size
             if terms.offer.model.endpoint.adapter.hides_reasoning:
                 most = max(most, terms.output_tokens)
-            if usage.prompt > terms.prompt_tokens or visible > most + SLACK_TOKENS:
+            most += terms.predicted_tokens + SLACK_TOKENS
+            is_bounded = usage.prompt <= terms.prompt_tokens and usage.tools <= TOOL_CALLS_MAX
+            if visible > most or not is_bounded:
                 usage, self._is_doubtful = None, True
         if self._is_doubtful:
             model = self._terms.offer.model
@@ -249,12 +255,18 @@ class Meter:
 
 
 def parsed(data: bytes) -> dict[str, Any] | None:
-    """A JSON object, or None when it is something else."""
+    """A JSON object, or None when it is something else, or has absurdly many members."""
+    if len(data) > ANSWER_MEMBERS_MAX and _members(data) > ANSWER_MEMBERS_MAX:
+        return None
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _members(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def texts(answer: Mapping[str, Any], finished: set[int]) -> Iterator[str]:

@@ -6,6 +6,7 @@ ten times as much. It still writes the exposition.
 
 import asyncio
 import logging
+import math
 import sys
 import time
 from bisect import bisect_left
@@ -22,6 +23,8 @@ from prometheus_client.core import (
     Metric,
 )
 
+from billing.database import retries
+from billing.reads import Books
 from config.kit import clock
 from config.kit.money import NANOS
 from proxy.requests import Exchange
@@ -85,6 +88,7 @@ class Metrics:
     def __init__(self) -> None:
         self.in_flight = 0
         self.holds_open = 0
+        self.books = Books(broken={}, read_at=-math.inf)
         self._requests: Counter[tuple[str, int]] = Counter()
         self._durations: dict[str, Durations] = {}
         self._decisions: Counter[str] = Counter()
@@ -151,9 +155,13 @@ class Metrics:
         yield _counter("upstream_errors", "Failed attempts at providers.", ["code"], {
             (code,): float(count) for code, count in self._upstream_errors.items()
         })  # fmt: skip
+        yield _counter("database_retries", "Calls of the gate tried again.", ["sqlstate"], {
+            (sqlstate,): float(count) for sqlstate, count in retries.items()
+        })  # fmt: skip
         settles = HistogramMetricFamily("paywalls_settle_seconds", "Time to book a charge.")
         settles.add_metric([], self._settles.buckets(), self._settles.total_s)
         yield settles
+        yield from _of_books(self.books)
         yield GaugeMetricFamily("paywalls_requests_in_flight", "Running now.", self.in_flight)
         yield GaugeMetricFamily("paywalls_holds_open", "Holds of this process.", self.holds_open)
 
@@ -165,3 +173,27 @@ def _counter(
     for label_values, value in values.items():
         family.add_metric(label_values, value)
     return family
+
+
+def _of_books(books: Books) -> Iterator[Metric]:
+    broken = GaugeMetricFamily(
+        "paywalls_ledger_broken", "Rows that break a promise of the ledger.", labels=["invariant"]
+    )
+    for number, rows in books.broken.items():
+        broken.add_metric([number], rows)
+    yield broken
+    verified = GaugeMetricFamily(
+        "paywalls_ledger_verified_timestamp_seconds",
+        "When the ledger was last checked: all of it, or what was new.",
+        labels=["run"],
+    )
+    for run, moment in (("whole", books.whole_at), ("new", books.new_at)):
+        if moment is not None:
+            verified.add_metric([run], moment)
+    yield verified
+    checkpoint = GaugeMetricFamily(
+        "paywalls_ledger_checkpoint_timestamp_seconds", "When the chain last grew."
+    )
+    if books.checkpoint_at is not None:
+        checkpoint.add_metric([], books.checkpoint_at)
+    yield checkpoint

@@ -1,14 +1,14 @@
 """GET /v1/openapi.json and .yml: the public API, described for programs. Made once a process."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
 import orjson
 from django.conf import settings
 
-from proxy import schemas
+from proxy import sale_schemas, schemas, webhook_schemas
+from proxy.operation import WITH_BODY, Operation
 from proxy.requests import Exchange
 from proxy.responses import request_header, write
 from proxy.schemas import Schema
@@ -21,7 +21,7 @@ STATUSES: Final[Mapping[int, str]] = {
     403: "Key or paywall do not permit this.",
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
-    409: "An earlier request with this Idempotency-Key runs, or is done.",
+    409: "An earlier request with this Idempotency-Key runs or is done; or what is meant is off.",
     413: "The body is too large.",
     415: "The body is not plain JSON.",
     422: "The Idempotency-Key was used for another request.",
@@ -32,28 +32,7 @@ STATUSES: Final[Mapping[int, str]] = {
     504: "The provider took too long.",
 }
 ALWAYS: Final = (400, 401, 403, 404, 500, 503)
-WITH_BODY: Final = (408, 413, 415)
 MOVES_MONEY: Final = (402, 409, 422, 429)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one address, as the document describes it."""
-
-    path: str
-    method: str = "get"
-    name: str
-    summary: str
-    answer: Schema | None = None
-    success: int = 200
-    media: tuple[str, ...] = ("application/json",)
-    is_public: bool = False
-    body: Schema | None = None
-    body_required: bool = True
-    example: Schema | None = None
-    parameters: tuple[str, ...] = ()
-    statuses: Iterable[int] = ()
-
 
 _MONEY_HEADERS: Final = ("idempotencyKey", "userHeader", "mode", "feature", "run")
 _MONEY: Final = (*WITH_BODY, *MOVES_MONEY)
@@ -151,12 +130,50 @@ OPERATIONS: Final = (
         parameters=("userQuery", "userHeader", "period"),
     ),
     Operation(
+        path="/user/history",
+        name="getHistory",
+        summary="The movements on a user's wallet, with totals by run and feature",
+        answer=schemas.HISTORY,
+        parameters=("userQuery", "userHeader", "cursor"),
+    ),
+    Operation(
+        path="/user/menu",
+        name="getMenu",
+        summary="Links for a menu, to pages that need no login, good for an hour",
+        answer=schemas.MENU,
+        parameters=("userQuery", "userHeader"),
+    ),
+    Operation(
+        path="/quote",
+        method="post",
+        name="createQuote",
+        summary="What a chat would cost at today's prices; nothing is held",
+        answer=schemas.QUOTE,
+        body=schemas.CHAT_REQUEST,
+        example={
+            "model": "demo/echo",
+            "user": "acme:user_123",
+            "messages": [{"role": "user", "content": "Hello"}],
+        },
+        parameters=("userHeader", "feature", "maxCost"),
+        statuses=(*WITH_BODY, 429),
+    ),
+    Operation(
         path="/requests/{id}",
         name="getRequest",
         summary="One request: what it used and cost",
         answer=schemas.REQUEST,
         parameters=("requestId",),
     ),
+    Operation(
+        path="/receipts/{id}",
+        name="getReceipt",
+        summary="What a movement came from, in items that add up to it",
+        answer=schemas.RECEIPT,
+        parameters=("transactionId",),
+    ),
+    *sale_schemas.OPERATIONS,
+    *webhook_schemas.OPERATIONS,
     Operation(
         path="/checkout/{token}",
         name="openCheckout",
@@ -216,8 +233,10 @@ PARAMETERS: Final[Mapping[str, Schema]] = {
     "requestId": _parameter("id", "path", schemas.TEXT, "From `x-request-id`"),
     "run": _parameter("X-Paywall-Run", "header", schemas.LABEL, "Joins several calls of one job."),
     "token": _parameter("token", "path", schemas.TEXT, "From the message"),
+    "transactionId": _parameter("id", "path", schemas.TEXT, "Of the movement: `txn_…`"),
     "userHeader": _parameter("X-Paywall-User", "header", schemas.USER, "The end user"),
     "userQuery": _parameter("user", "query", schemas.USER, "The end user"),
+    **{name: _parameter(*each) for name, each in webhook_schemas.PARAMETERS.items()},
 }
 
 

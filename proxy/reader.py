@@ -9,6 +9,7 @@ from config.kit import clock
 from config.kit.errors import InvalidRequestError
 from config.kit.limits import LABEL_CHARS_MAX, QUERY_FIELDS_MAX
 from config.kit.money import parse_nanos
+from config.protocol import PASS_ON
 from proxy import auth, body, idempotency, identity
 from proxy.requests import Call, Exchange, Headers
 from proxy.router import Endpoint, Match
@@ -66,6 +67,7 @@ async def read_call(
         caller=caller,
         receive=exchange.receive,
         send=exchange.send,
+        pass_on=scope.get("extensions", {}).get(PASS_ON),
         feature=_label(headers, "x-paywall-feature"),
         run=_label(headers, "x-paywall-run"),
         error_mode=_error_mode(headers, default=caller.key.error_mode),

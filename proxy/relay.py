@@ -57,13 +57,15 @@ class Sieve:
 
         Raises: OversizeError for an event that does not end.
         """
-        cutter = self._cutter
-        if not cutter.kept_bytes:
-            if _is_dull(piece) and not self.has_ended:
-                return piece
-        elif cutter.kept_bytes > SSE_EVENT_BYTES_MAX:
+        if self.lets_pass(piece):
+            return piece
+        if self._cutter.kept_bytes > SSE_EVENT_BYTES_MAX:
             raise OversizeError("The provider sent an event that is too large.", consumed=True)
-        return self._sift(cutter.feed(piece))
+        return self._sift(self._cutter.feed(piece))
+
+    def lets_pass(self, piece: bytes) -> bool:
+        """Whether a piece may go on as it is: whole plain events after whole events."""
+        return not self._cutter.kept_bytes and not self.has_ended and _is_dull(piece)
 
     def rest(self) -> bytes:
         """What may go to the client of an event that the end of the stream ended."""
@@ -153,21 +155,12 @@ async def stream(dispatch: Dispatch, reply: Reply, sieve: Sieve, watch: Watch) -
     """
     meter = dispatch.meter
     assert meter is not None, "nobody was asked"
-    loop = asyncio.get_running_loop()
-    last = 0.0
-    async for piece in reply:
-        block = sieve.feed(piece)
-        if block:
-            await _pass(dispatch, meter, block, watch)
-        if sieve.has_ended:
-            break
-        if loop.time() - last < BURST_S:
-            await asyncio.sleep(BURST_S)
-        last = loop.time()
-    else:
-        block = sieve.rest()
-        if block:
-            await _pass(dispatch, meter, block, watch)
+    short = _ShortWay(dispatch, reply, sieve, watch)
+    reply.tap = short.takes
+    try:
+        await _pump(dispatch, reply, sieve, watch, short)
+    finally:
+        reply.tap = None
     if sieve.failure is not None:
         raise sieve.failure
     # Some providers never send [DONE]; then the reasons why the choices ended must all be there.
@@ -175,7 +168,69 @@ async def stream(dispatch: Dispatch, reply: Reply, sieve: Sieve, watch: Watch) -
         raise CutError("The provider broke off its answer.", consumed=True)
 
 
-async def _pass(dispatch: Dispatch, meter: Meter, block: bytes, watch: Watch) -> None:
+async def _pump(
+    dispatch: Dispatch, reply: Reply, sieve: Sieve, watch: Watch, short: "_ShortWay"
+) -> None:
+    loop = asyncio.get_running_loop()
+    async for piece in reply:
+        if short.is_too_much:
+            raise BudgetExhaustedError
+        block = sieve.feed(piece)
+        if block:
+            await _pass(dispatch, block, watch)
+        if sieve.has_ended:
+            return
+        if loop.time() - short.last < BURST_S:
+            await asyncio.sleep(BURST_S)
+        short.last = loop.time()
+    block = sieve.rest()
+    if block:
+        await _pass(dispatch, block, watch)
+
+
+class _ShortWay:
+    """Plain events that come one by one go from socket to socket, and the stream's task sleeps on.
+
+    last: when events last went on; what comes within BURST_S of that is the task's to gather.
+    is_too_much: the provider sent more than the hold pays for; the task is woken to say so.
+    """
+
+    def __init__(self, dispatch: Dispatch, reply: Reply, sieve: Sieve, watch: Watch) -> None:
+        assert dispatch.meter is not None, "nobody was asked"
+        self.last = 0.0
+        self.is_too_much = False
+        self._dispatch = dispatch
+        self._reply = reply
+        self._meter = dispatch.meter
+        self._sieve = sieve
+        self._watch = watch
+        self._pass_on = dispatch.call.pass_on
+        self._now = asyncio.get_running_loop().time
+
+    def takes(self, piece: bytes) -> bool:
+        """Whether the piece was passed on here."""
+        now = self._now()
+        if (
+            now - self.last < BURST_S
+            or self._pass_on is None
+            or not self._dispatch.has_started
+            or self._watch.is_gone
+            or not self._sieve.lets_pass(piece)
+            or not self._pass_on(piece)
+        ):
+            return False
+        self.last = now
+        if self._dispatch.kept is not None:
+            self._dispatch.keep(piece)
+        if self._meter.took(piece):
+            self.is_too_much = True
+            self._reply.feed(b"")
+        return True
+
+
+async def _pass(dispatch: Dispatch, block: bytes, watch: Watch) -> None:
+    meter = dispatch.meter
+    assert meter is not None, "nobody was asked"
     is_too_much = meter.took(block)
     if dispatch.kept is not None:
         dispatch.keep(block)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 type Message = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
+type PassOn = Callable[[bytes], bool]
+"""Writes a piece of a body that has begun, at once; False: it must be sent as a message."""
 type Headers = Mapping[str, str]
 """Names in lower case; values as Latin-1, which is what HTTP says they are."""
 
@@ -77,6 +79,7 @@ class Call:
     user: the end user's external id; empty where the route needs none.
     error_mode: refusals are HTTP 402 instead of assistant messages.
     max_cost_nanos: what the caller wants to spend at most, from X-Paywall-Max-Cost.
+    pass_on: the server's short way for a stream's pieces, if it has one.
     warnings: sent as X-Paywall-Warning. facts: what the log line of the request says besides.
     """
 
@@ -93,6 +96,7 @@ class Call:
     caller: "Caller"
     receive: Receive
     send: Send
+    pass_on: PassOn | None = None
     body: dict[str, object] = field(default_factory=dict)
     raw: bytes = b""
     user: str = ""

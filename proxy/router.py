@@ -1,4 +1,4 @@
-"""From an address to what answers it: exact paths, one value at the end, or a user in front."""
+"""From an address to what answers it: exact paths, one value in them, or a user in front."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -87,11 +87,12 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[str, Match] = {}
-        self._nested: dict[str, tuple[str, Route]] = {}
+        self._nested: dict[tuple[str, str], tuple[str, Route]] = {}
         for route in routes:
-            parent, _, last = route.name.rpartition("/")
-            if last.startswith("{"):
-                self._nested[parent] = (last.strip("{}"), route)
+            parent, opening, rest = route.name.partition("{")
+            part, _, tail = rest.partition("}")
+            if opening:
+                self._nested[parent, tail] = (part, route)
             else:
                 self._exact[route.name] = Match(route)
 
@@ -112,9 +113,11 @@ class Router:
         if exact := self._exact.get(path):
             return Match(exact.route, user)
         parent, _, last = path.rpartition("/")
-        if last and parent in self._nested:
-            part, route = self._nested[parent]
-            return Match(route, user, {part: _decoded(last)})
+        before, _, value = parent.rpartition("/")
+        for around, inner in (((f"{parent}/", ""), last), ((f"{before}/", f"/{last}"), value)):
+            if inner and around in self._nested:
+                part, route = self._nested[around]
+                return Match(route, user, {part: _decoded(inner)})
         raise NotFoundError("There is nothing at this address. /v1/openapi.json lists what is.")
 
 

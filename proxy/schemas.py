@@ -21,6 +21,12 @@ DECIMAL: Final[Schema] = {
     "description": "A decimal string in the paywall's currency.",
     "examples": ["0.001"],
 }
+SIGNED: Final[Schema] = {
+    "type": "string",
+    "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]{1,19})?$",
+    "description": "A decimal string in the paywall's currency; below zero with a minus.",
+    "examples": ["-0.001"],
+}
 AMOUNT: Final[Schema] = {
     "description": "Above zero, at most nine decimals, no sign, no exponent.",
     "oneOf": [
@@ -63,6 +69,7 @@ _SPENDING: Final = {
     "completionTokens": COUNT,
 }
 _NULLABLE: Final[Schema] = {"type": ["string", "null"]}
+_NULLABLE_TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
 
 ERROR: Final = record(
     {
@@ -97,6 +104,15 @@ CHAT_ANSWER: Final = record(
         "usage": {"type": ["object", "null"]},
         "paywall": record({"status": TEXT, "reason": TEXT}, {"url": _NULLABLE}),
     },
+)
+QUOTE: Final = record(
+    {
+        "min": DECIMAL,
+        "max": DECIMAL,
+        "affordableMaxTokens": COUNT,
+        "currency": TEXT,
+        "priceVersion": TEXT,
+    }
 )
 EVENT: Final = record({"data": TEXT}, {"event": TEXT})
 MODELS: Final = record(
@@ -185,7 +201,73 @@ REQUEST: Final = record(
         "policy": TEXT,
         "error": _NULLABLE,
         "createdAt": TIME,
-        "finishedAt": {"type": ["string", "null"], "format": "date-time"},
+        "finishedAt": _NULLABLE_TIME,
+        "receiptUrl": _NULLABLE,
+    }
+)
+_SPENT: Final = {"spent": DECIMAL, "requests": COUNT}
+HISTORY: Final = record(
+    {
+        "data": listed(
+            record(
+                {
+                    "id": TEXT,
+                    "type": TEXT,
+                    "amount": SIGNED,
+                    "balanceAfter": SIGNED,
+                    "model": _NULLABLE,
+                    "run": _NULLABLE,
+                    "feature": _NULLABLE,
+                    "requestId": _NULLABLE,
+                    "createdAt": TIME,
+                    "receiptUrl": TEXT,
+                }
+            )
+        ),
+        "next": _NULLABLE,
+    },
+    {
+        "totals": record(
+            {
+                "since": _NULLABLE_TIME,
+                "byRun": listed(record({"run": TEXT, **_SPENT})),
+                "byFeature": listed(record({"feature": TEXT, **_SPENT})),
+            }
+        )
+    },
+)
+MENU: Final = record({"topup": TEXT, "activity": TEXT, "wallet": TEXT})
+RECEIPT: Final = record(
+    {
+        "id": TEXT,
+        "type": TEXT,
+        "user": TEXT,
+        "currency": TEXT,
+        "amount": SIGNED,
+        "total": DECIMAL,
+        "items": listed(
+            record(
+                {
+                    "name": TEXT,
+                    "count": {"type": ["integer", "null"]},
+                    "rate": _NULLABLE,
+                    "per": {"type": ["integer", "null"]},
+                    "amount": SIGNED,
+                }
+            )
+        ),
+        "balanceBefore": SIGNED,
+        "balanceAfter": SIGNED,
+        "requestId": _NULLABLE,
+        "model": _NULLABLE,
+        "usage": {"type": ["object", "null"], "additionalProperties": COUNT},
+        "usageSource": _NULLABLE,
+        "policy": _NULLABLE,
+        "priceVersion": _NULLABLE,
+        "refunds": listed(record({"id": TEXT, "amount": DECIMAL, "createdAt": TIME})),
+        "of": _NULLABLE,
+        "createdAt": TIME,
+        "receiptUrl": TEXT,
     }
 )
 IDEMPOTENCY_KEY: Final[Schema] = {

@@ -11,6 +11,7 @@ from billing.gate import Gate, GateSettings
 from billing.reads import Reads
 from providers import tokens
 from providers.upstream import Upstream
+from proxy.loader import Loader
 from proxy.metrics import Metrics
 from proxy.snapshot import Snapshots
 
@@ -27,6 +28,7 @@ class Services:
     upstream: Upstream
     snapshots: Snapshots
     metrics: Metrics
+    loader: Loader
 
     @classmethod
     async def open(cls) -> Self:
@@ -43,6 +45,7 @@ class Services:
             upstream=Upstream(),
             snapshots=Snapshots(),
             metrics=Metrics(),
+            loader=Loader(),
         )
         await services.gate.open()
         await services.snapshots.open()
@@ -54,5 +57,6 @@ class Services:
         await self.gate.close()
         await self.snapshots.close()
         await self.upstream.close()
+        self.loader.close()
         if self.metrics.log is not None:
             self.metrics.log.flush()

@@ -17,7 +17,10 @@ from django.conf import settings
 
 from billing.errors import GateUnavailableError
 from billing.types import Payer
-from config.kit import clock, ids, limits
+from billing.webhooks import listening
+from billing.webhooks.listening import NOBODY, Listening
+from billing.webhooks.words import Words
+from config.kit import ids, limits
 from paywalls import config, keys, rules
 from paywalls.pricing import Rates
 from paywalls.types import KeyConfig, PaywallConfig
@@ -39,11 +42,23 @@ class Snapshot:
     models_json: answers of `/v1/models` by what a key may see, filled by that route.
     """
 
-    __slots__ = ("_features", "_loader", "_rates", "catalogue", "loaded", "models_json", "paywall")
+    __slots__ = (
+        "_features", "_loader", "_rates", "_words", "catalogue", "listening", "loaded",
+        "models_json", "paywall",
+    )  # fmt: skip
 
-    def __init__(self, paywall: PaywallConfig, catalogue: Catalogue, loader: Loader) -> None:
+    def __init__(
+        self,
+        paywall: PaywallConfig,
+        catalogue: Catalogue,
+        loader: Loader,
+        listening: Listening = NOBODY,
+        words: Words | None = None,
+    ) -> None:
         self.paywall = paywall
         self.catalogue = catalogue
+        self.listening = listening
+        self._words = words
         self.loaded = time.monotonic()
         self.models_json: dict[object, bytes] = {}
         self._loader = loader
@@ -63,6 +78,12 @@ class Snapshot:
             cost=model.cost,
             currency=self.paywall.currency,
         )
+
+    async def ask(self, question: Mapping[str, object]) -> str | None:
+        """What the developer's message endpoint says; None: what the template says."""
+        if self.listening.message is None or self._words is None:
+            return None
+        return await self._words.ask(self.listening.message, question)
 
     async def rate_for(self, model: CatalogModel, feature: str) -> tuple[Rates, UUID] | None:
         """The selling price of a model, and the id under which receipts find it again.
@@ -111,6 +132,7 @@ class Caller:
             trial_nanos=prices.trial_nanos if prices else 0,
             trial_requests=prices.trial_requests if prices else 0,
             trial_days=prices.trial_days if prices else 0,
+            tell=bool(self.snapshot.listening.types),
             user_caps=paywall.user_caps,
             key_caps=key.caps,
             paywall_caps=paywall.paywall_caps,
@@ -122,6 +144,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._loader = Loader()
+        self._words = Words()
         self._callers: dict[bytes, tuple[Caller, float]] = {}  # With their end of trust.
         self._refused: dict[bytes, float] = {}
         self._digests: dict[UUID, set[bytes]] = {}
@@ -146,6 +169,7 @@ class Snapshots:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._touch()
         self._loader.close()
+        await self._words.close()
 
     async def caller(self, token: str) -> Caller:
         """The caller behind a key, from memory or from the database.
@@ -191,7 +215,8 @@ class Snapshots:
             return None
         generation, ttl_s = self._generation, self._ttl_s()
         caller = await self._loader.once(
-            digest, lambda: _load(token, self._snapshots, self._loader, ttl_s=ttl_s)
+            digest,
+            lambda: _load(token, self._snapshots, self._loader, self._words, ttl_s=ttl_s),
         )
         if caller is None:
             if self._generation == generation:
@@ -254,7 +279,7 @@ class Snapshots:
 
 
 def _load(
-    token: str, known: Mapping[UUID, Snapshot], loader: Loader, *, ttl_s: float
+    token: str, known: Mapping[UUID, Snapshot], loader: Loader, words: Words, *, ttl_s: float
 ) -> Caller | None:
     """The database's answer; runs in a thread. The paywall's other keys share their snapshot."""
     found = config.load(keys.digest(token))
@@ -263,9 +288,8 @@ def _load(
     paywall, key = found
     snapshot = known.get(paywall.id)
     if snapshot is None or snapshot.loaded + ttl_s < time.monotonic():
-        snapshot = Snapshot(paywall, catalog.load(paywall.id), loader)
-    deadline = NEVER
-    if key.expires_at is not None:
-        deadline = time.monotonic() + (key.expires_at - clock.now()).total_seconds()
+        hearing = listening.load(paywall.id)
+        snapshot = Snapshot(paywall, catalog.load(paywall.id), loader, hearing, words)
+    deadline = NEVER if key.left is None else time.monotonic() + key.left.total_seconds()
     names = {"paywall": ids.encode("pw", paywall.id), "key": ids.encode("key", key.id)}
     return Caller(paywall, key, snapshot.catalogue, snapshot, deadline, names)

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.conf import settings
 
+from proxy import books
 from proxy.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError
 from proxy.metrics import CONTENT_TYPE
 from proxy.reader import read_headers
@@ -38,8 +39,10 @@ async def answer(exchange: Exchange, services: Services | None, *, is_draining: 
         _check_operator(exchange)
         text = b""
         if services is not None:
-            services.metrics.holds_open = services.gate.holds_open
-            text = services.metrics.exposition()
+            metrics = services.metrics
+            metrics.holds_open = services.gate.holds_open
+            metrics.books = await books.latest(metrics.books, services.reads)
+            text = metrics.exposition()
         await write(exchange.send, 200, text, headers, (b"content-type", CONTENT_TYPE))
 
 

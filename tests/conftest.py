@@ -12,17 +12,23 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
+from config.dev.servers import OWNER_ROLE
 from config.kit import egress
 from providers.upstream import Upstream
 from tests.fakes.upstream import FakeUpstream
 from tests.support.environment import database_name
+from tests.support.figures import figures, pytest_terminal_summary  # noqa: F401
 
 # A busy machine is not a failing test.
 hypothesis_settings.register_profile("house", deadline=None)
+hypothesis_settings.register_profile(
+    "unshrunk", deadline=None, phases=[Phase.explicit, Phase.generate]
+)
 hypothesis_settings.load_profile("house")
 
 
@@ -31,8 +37,11 @@ def django_db_setup() -> Iterator[None]:
     """This worker's own database: a copy of the migrated template, dropped at the end."""
     name = sql.Identifier(database_name())
     template = sql.Identifier(os.environ["TEST_TEMPLATE"])
+    owner = sql.Identifier(OWNER_ROLE)
     with psycopg.connect(os.environ["TEST_ADMIN_URL"], autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(name, template, owner)
+        )
         yield
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 

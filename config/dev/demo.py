@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -15,11 +16,16 @@ from config.dev.process import UVICORN, Child, NotStartedError, stop_all, wait_u
 from config.dev.servers import HOST, HOST_V6, can_bind
 from config.dev.stack import Stack
 from config.dev.state import State, in_one_line, state_of_environment, write_whole
+from tests.fakes.stripe.keys import seeded
 
 READY_S = 60
 STOP_S = 12
 DEATHS_MAX, DEATHS_S = 5, 60
 """How many programs may end by themselves within so many seconds before the demo gives up."""
+STRIPE = (sys.executable, "-m", "uvicorn", "--loop=uvloop", "--ws=none", "--no-access-log")
+# The stand-in's live key: a test key would put the paywall in test as a whole, and the money of the
+# sample key's users would be elsewhere than in the wallets that the demo shows.
+STRIPE_KEY = seeded("rk", "live")
 DEMO_ENVIRONMENT = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
     "DRAIN_S": "8",
@@ -85,6 +91,7 @@ class Demo:
             )
         for stale in (self.state.demo_file, self.state.environment_file):
             stale.unlink(missing_ok=True)
+        stripe = self.start_stripe()
         self.stack.start()
         provider_port = self.state.ports("provider")["provider"]
         environment = {
@@ -92,15 +99,35 @@ class Demo:
             **{name: os.environ.get(name, value) for name, value in DEMO_ENVIRONMENT.items()},
             "BASE_URL": self.url,
             "DEMO_PROVIDER_URL": f"http://{HOST}:{provider_port}",
+            "DEMO_STRIPE_KEY": STRIPE_KEY,
+            "STRIPE_API_BASE": stripe,
         }
         self.stack.environment = environment
         if self.stack.migrate():
             seed.forget(self.state)
         self.state.write_environment(environment)
         self.start_product(provider_port)
+        self.wait_for("Stripe's stand-in", lambda: http_answers(f"{stripe}/healthz"))
         sample = seed.seed(self.state, environment, self.say)
         self.wait_for_product(provider_port)
         self.tell(sample)
+
+    def start_stripe(self) -> str:
+        """The stand-in for Stripe, which keeps what it knows; returns where it answers.
+
+        It counts among the servers, so that it is there until the product has ended.
+        """
+        port = self.state.ports("stripe")["stripe"]
+        self.say(f"Stripe's stand-in on port {port}")
+        child = Child(
+            name="stripe",
+            command=[*STRIPE, f"--port={port}", "tests.fakes.stripe.app:app"],
+            log=self.state.log("stripe"),
+            environment={**os.environ, "FAKE_STRIPE_STATE": str(self.state.folder / "stripe.json")},
+            folder=ROOT,
+        )
+        self.stack.children.append(child.start())
+        return f"http://{HOST}:{port}"
 
     def start_product(self, provider_port: int) -> None:
         uvicorn = [*UVICORN, "--no-server-header"]
@@ -139,17 +166,17 @@ class Demo:
             ("The web server (/readyz)", lambda: http_answers(f"{web}/readyz")),
             ("The worker", lambda: worker_listens(redis_url)),
         ):
-            wait_until(
-                ready,
-                children=[*self.stack.children, *self.product],
-                timeout_s=READY_S,
-                what=what,
-            )
+            self.wait_for(what, ready)
+
+    def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
+        children = [*self.stack.children, *self.product]
+        wait_until(ready, children=children, timeout_s=READY_S, what=what)
 
     def tell(self, sample: dict[str, Any]) -> None:
         """Write demo.json, then show what to do next."""
         told = {**sample, "url": self.url, "api_base": f"{self.url}/v1"}
         told["dashboard"] = {"url": self.url, **sample.get("dashboard", {})}
+        told["stripe"] = {"url": self.stack.environment["STRIPE_API_BASE"], "key": STRIPE_KEY}
         write_whole(self.state.demo_file, json.dumps(told, indent=2) + "\n")
         self.say("Everything answers")
         print(seed.welcome(told, self.state.folder), flush=True)

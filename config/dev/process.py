@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 UVICORN = (
-    *(sys.executable, "-m", "uvicorn", "--loop=uvloop", "--http=config.protocol:Protocol"),
+    *(sys.executable, "-m", "config.serve", "--loop=uvloop", "--http=config.protocol:Protocol"),
     *("--ws=none", "--no-access-log", "--no-proxy-headers"),
 )
 """The server as production runs it."""

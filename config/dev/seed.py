@@ -40,7 +40,7 @@ def forget(state: State) -> None:
 
 def _stamp(sources: list[Path], environment: Mapping[str, str]) -> str:
     """The database's address is part of it: a new database has no sample data."""
-    names = ("BASE_URL", "DATABASE_URL", "DEMO_PROVIDER_URL")
+    names = ("BASE_URL", "DATABASE_URL", "DEMO_PROVIDER_URL", "STRIPE_API_BASE")
     parts = [database.schema_fingerprint(), *(environment[name] for name in names)]
     parts += [path.read_text() for path in sources]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

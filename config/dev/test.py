@@ -8,6 +8,7 @@ superuser of a server to use instead; POSTGRES_BIN another PostgreSQL's programs
 import base64
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,9 @@ from config.dev.state import in_one_line
 CACHE = database.ROOT / ".cache" / "test-postgres"
 CACHE_KEPT_S = 3600
 PROCESSES_MAX = 8
-ALONE = ("-n", "--numprocesses", "--pdb", "--trace", "-s", "--capture=no", "-p no:xdist")
+ALONE = re.compile(r"-n.*|--numprocesses.*|--pdb|--trace|-s|--capture=no|no:xdist|.*\.py\b.*")
+"""Arguments of pytest that say how many processes there are, or want to be watched."""
+
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
 TEST_SECRETS = {
     "SECRET_KEY": "only-for-tests-" + "0123456789abcdef" * 4,
@@ -57,40 +60,46 @@ def main(arguments: list[str]) -> int:
 def run(arguments: list[str], folder: Path, children: list[Child]) -> int:
     """Servers, template, pytest; `children` is filled for the caller to stop."""
     began = time.monotonic()
-    admin_url = os.environ.get("TEST_DATABASE_URL")
-    if admin_url:
-        make_template(admin_url, folder / "migrate.log")
-    else:
-        admin_url = start_postgres(folder, children)
-    environment = TEST_SECRETS | {
+    admin_url = start_database(folder, children)
+    variables = environment(admin_url, start_valkey(folder, children))
+    print(f"Servers are up after {time.monotonic() - began:.1f} s.", flush=True)
+    command = [sys.executable, "-m", "pytest", *in_parallel(arguments), *arguments]
+    return subprocess.run(
+        command, env={**os.environ, **variables}, cwd=database.ROOT, check=False
+    ).returncode
+
+
+def environment(admin_url: str, redis_url: str) -> dict[str, str]:
+    """What pytest must know of the servers."""
+    return TEST_SECRETS | {
         "TEST_ADMIN_URL": admin_url,
         "TEST_TEMPLATE": template_name(),
         "TEST_RUN": f"paywalls_test_{os.getpid()}",
         "DATABASE_URL": role_url(admin_url, servers.APP_ROLE),
         "DATABASE_OWNER_URL": role_url(admin_url, servers.OWNER_ROLE),
-        "REDIS_URL": start_valkey(folder, children),
+        "REDIS_URL": redis_url,
     }
-    print(f"Servers are up after {time.monotonic() - began:.1f} s.", flush=True)
-    command = [sys.executable, "-m", "pytest", *in_parallel(arguments), *arguments]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, cwd=database.ROOT, check=False
-    ).returncode
 
 
 def in_parallel(arguments: list[str]) -> list[str]:
     """One process per core, unless one file is asked for or someone wants to watch."""
-    joined = " ".join(arguments)
-    if ".py" in joined or any(option in joined for option in ALONE):
+    if any(ALONE.fullmatch(argument) for argument in arguments):
         return []
     return ["--numprocesses=auto", f"--maxprocesses={PROCESSES_MAX}"]
 
 
+def start_database(folder: Path, children: list[Child]) -> str:
+    """A server with the template in it, ours or the one that is named; its superuser's address."""
+    admin_url = os.environ.get("TEST_DATABASE_URL")
+    if admin_url is None:
+        return start_postgres(folder, children)
+    make_template(admin_url, folder / "migrate.log")
+    return admin_url
+
+
 def start_postgres(folder: Path, children: list[Child]) -> str:
     """Start a copy of the cached cluster, and name its superuser's address."""
-    cached = CACHE / f"{servers.postgres_binaries().parent.name}-{template_name()}"
-    if not cached.exists():
-        make_cached(cached)
-    shutil.copytree(cached, folder / "postgres")
+    shutil.copytree(cached_cluster(), folder / "postgres")
     (folder / "postgres" / "data").chmod(0o700)
     return _start_cluster(folder / "postgres", children)
 
@@ -103,6 +112,14 @@ def _start_cluster(cluster: Path, children: list[Child]) -> str:
     children.append(postgres.child)
     servers.wait_for_postgres(postgres)
     return postgres.url(servers.SUPERUSER, "postgres")
+
+
+def cached_cluster() -> Path:
+    """The folder of a cluster with the migrated template; made if there is none yet."""
+    cached = CACHE / f"{servers.postgres_binaries().parent.name}-{template_name()}"
+    if not cached.exists():
+        make_cached(cached)
+    return cached
 
 
 def make_cached(cached: Path) -> None:

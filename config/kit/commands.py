@@ -5,6 +5,7 @@ import getpass
 import json
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -46,6 +47,8 @@ class ActionCommand(BaseCommand):
     """
 
     positionals: ClassVar[tuple[str, ...]] = ()
+    is_atomic: ClassVar[bool] = True
+    """False for one that talks to others on the way and opens its own transactions."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
@@ -69,7 +72,7 @@ class ActionCommand(BaseCommand):
     def handle(self, *_args: str, **options: Any) -> None:
         try:
             actor = read_actor(options["actor"])
-            with transaction.atomic(durable=True):
+            with transaction.atomic(durable=True) if self.is_atomic else nullcontext():
                 answer = self.act(options, actor)
         except PaywallsError as error:
             raise CommandError(self._sentence(error, options)) from error

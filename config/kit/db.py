@@ -1,9 +1,21 @@
-"""Where database transactions must be open, and where they must not.
+"""How connections notice a dead server; where transactions must be open, and where they must not.
 
 Together the two make "network inside a transaction" and "money outside one" impossible to merge.
 """
 
+from typing import Any, Final
+
 from django.db import connection
+
+KEEPALIVE: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 8_000,
+}
+"""Of every connection to PostgreSQL, in libpq's words and units: a server that vanished without a
+word is noticed well within a hold's lease."""
 
 
 def require_transaction() -> None:

@@ -17,6 +17,9 @@ JSON_BODY_BYTES_MAX: Final = 65_536
 JSON_MEMBERS_MAX: Final = 200_000
 """Members of all objects and lists of one body: above what the longest chat has."""
 
+HEAD_BYTES_MAX: Final = 32_768
+"""Address and headers of a request: as much as nginx takes."""
+
 BODY_READ_S: Final = 30
 """A body that takes longer to arrive is an attack or a broken line."""
 
@@ -53,6 +56,9 @@ OUTPUT_TOKENS_MAX: Final = 1_000_000
 OUTPUT_TOKENS_LEAST: Final = 16
 """An answer that cannot be this long (or as long as asked for) is a top-up message instead."""
 
+TOOL_CALLS_MAX: Final = 10
+"""Calls of a provider's own tools (searches) that a hold covers, where a chat asks for them."""
+
 OUTPUT_TOKENS_DEFAULT: Final = 4_096
 """Assumed where neither the caller nor the catalogue says how long an answer may be."""
 
@@ -61,6 +67,12 @@ SSE_EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 
 RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 """One answer of a provider."""
+
+WHOLE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""One that is no stream: it is kept in memory as a whole."""
+
+ANSWER_MEMBERS_MAX: Final = 1_000_000
+"""Brackets and commas of an answer, or of one event: more are no answer, but a bomb."""
 
 HEADER_BYTES_MAX: Final = 65_536
 """All headers of one answer of a provider."""
@@ -115,3 +127,15 @@ DRAINS_MAX: Final = 64
 
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 """An answer that is kept for a repeated Idempotency-Key; longer ones are not kept."""
+
+SUBSCRIPTIONS_MAX: Final = 16
+"""Active webhook subscriptions of one paywall: each event is told to all that want it."""
+
+WEBHOOK_BODY_BYTES_MAX: Final = 65_536
+"""One event as it is posted: above what its fields can come to."""
+
+MESSAGE_BYTES_MAX: Final = 4_096
+"""What a developer's message endpoint may say."""
+
+EVENT_RETENTION_DAYS: Final = 90
+"""Events and their deliveries; whole months are dropped, so up to 30 days more."""

@@ -53,7 +53,7 @@ async def _answer_charged(services: Services, call: Call, movement: Movement) ->
 
 async def _answer_broke(services: Services, call: Call, decision: NeedsTopUp) -> None:
     """A text with the link, ready to render; or 402 with the same facts."""
-    notice = messages.notice_of(call, decision)
+    notice = await messages.worded(call, messages.notice_of(call, decision))
     services.metrics.decided(notice.status)
     call.facts["decision"] = notice.status
     if call.error_mode:

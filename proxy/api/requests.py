@@ -2,6 +2,7 @@
 
 from config.kit import clock, ids
 from config.kit.money import format_nanos
+from paywalls import links
 from proxy.errors import NotFoundError
 from proxy.requests import Call
 from proxy.responses import send_json
@@ -31,5 +32,6 @@ async def show(services: Services, call: Call) -> None:
         "error": view.error_code or None,
         "createdAt": clock.wire(view.created_at),
         "finishedAt": clock.wire(view.finished_at) if view.finished_at else None,
+        "receiptUrl": links.receipt_url(view.transaction_id) if view.transaction_id else None,
     }
     await send_json(call, 200, answer)

@@ -1,13 +1,29 @@
 """GET /v1/user/balance/topup."""
 
-from proxy.errors import PaymentsNotConfiguredError
+from billing.stripe.models import StripeAccount
+from paywalls import links
+from paywalls.decisions import Refused
+from proxy.errors import PaymentsNotConfiguredError, refusal_of
 from proxy.requests import Call
+from proxy.responses import send_json
 from proxy.services import Services
 
 
-async def show(_services: Services, _call: Call) -> None:
-    """The page where the user can pay, once a payment provider can be connected.
+async def show(services: Services, call: Call) -> None:
+    """The user's link, behind which they pay. It is the same each time; nothing is made at Stripe.
 
-    Raises: PaymentsNotConfiguredError.
+    Raises: PaymentsNotConfiguredError; what the gate refuses with.
     """
-    raise PaymentsNotConfiguredError
+    paywall_id, livemode = call.caller.paywall.id, call.caller.key.livemode
+
+    def look() -> bool:
+        return StripeAccount.objects.filter(
+            paywall=paywall_id, is_active=True, livemode=livemode
+        ).exists()
+
+    if not await services.loader.once(("stripe", paywall_id, livemode), look):
+        raise PaymentsNotConfiguredError
+    user = await services.reads.connect(call.payer)
+    if isinstance(user, Refused):
+        raise refusal_of(user)
+    await send_json(call, 200, {"url": links.checkout_url(user.user_id)})

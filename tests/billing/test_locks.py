@@ -35,7 +35,7 @@ def deadlocks(monkeypatch) -> list[Exception]:
     """Those that the database ended, after a second each; the gate tries again, so none is seen."""
     found: list[Exception] = []
 
-    async def watched[T](once: Callable[[], Awaitable[T]]) -> T:
+    async def watched[T](once: Callable[[], Awaitable[T]], *, within_s: float) -> T:
         async def noting() -> T:
             try:
                 return await once()
@@ -43,7 +43,7 @@ def deadlocks(monkeypatch) -> list[Exception]:
                 found.append(error)
                 raise
 
-        return await persistently(noting)
+        return await persistently(noting, within_s=within_s)
 
     monkeypatch.setattr("billing.gate.persistently", watched)
     return found

@@ -189,6 +189,13 @@ class TestReferences:
         with pytest.raises(IdempotencyMismatchError):
             movements.deposit(paywall, "u", 5, why, expires_at=clock.now() + dt.timedelta(days=1))
 
+    def test_one_charge_is_not_another(self, paywall):
+        why = Reason(actor="dev_1", reason="because", ref="in_1")
+        movements.deposit(paywall, "u", 500, WHY)
+        movements.charge(paywall, "u", 5, why)
+        with pytest.raises(IdempotencyMismatchError):
+            movements.charge(paywall, "u", 6, why)
+
     def test_refunds_of_two_charges_are_two(self, paywall):
         movements.deposit(paywall, "u", 500, WHY)
         charges = [movements.charge(paywall, "u", 10, WHY) for _ in range(2)]

@@ -64,7 +64,7 @@ def test_the_nightly_check_keeps_its_run_and_names_what_is_broken(payer, owner):
     charge = movements.charge(paywall, "u", 5, WHY).transaction_id
     change = "UPDATE billing_charge SET charged = charged + %s WHERE transaction_id = %s"
     owner.execute(change, [1, charge])
-    assert "I11" in tasks.verify_ledger()
+    assert "I23" in tasks.verify_ledger()
     assert not Verification.objects.latest("id").ok
     owner.execute(change, [-1, charge])
 

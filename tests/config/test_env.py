@@ -52,6 +52,8 @@ def test_secrets(value):
     assert env.secrets("NAME") == (bytes(32), bytes(32))
     value(f"1:{KEY},3:{KEY}")
     assert list(env.versioned_secrets("NAME")) == [1, 3]
+    value(f"3:{KEY},1:{KEY}")
+    assert list(env.versioned_secrets("NAME")) == [3, 1]
 
 
 def test_a_value_can_stand_in_a_file(monkeypatch, tmp_path):
@@ -78,7 +80,8 @@ def test_a_value_can_stand_in_a_file(monkeypatch, tmp_path):
         (lambda: env.secrets("NAME"), "short"),
         (lambda: env.secrets("NAME"), base64.b64encode(bytes(31)).decode()),
         (lambda: env.versioned_secrets("NAME"), KEY),
-        (lambda: env.versioned_secrets("NAME"), f"2:{KEY},1:{KEY}"),
+        (lambda: env.versioned_secrets("NAME"), f"1:{KEY},1:{KEY}"),
+        (lambda: env.versioned_secrets("NAME"), f"0:{KEY}"),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(value, read, text):

@@ -3,7 +3,10 @@
 import asyncio
 from typing import Any, cast
 
-from config.protocol import CorkedTransport
+import uvicorn
+from uvicorn.server import ServerState
+
+from config.protocol import PASS_ON, CorkedTransport, Protocol
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -23,6 +26,14 @@ class Transport:
 
     def is_closing(self) -> bool:
         return self.is_closed
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        del name
+        return default
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
 
 def corked() -> tuple[Transport, CorkedTransport]:
@@ -54,9 +65,62 @@ async def test_closing_lets_nothing_lie():
     assert (transport.written, transport.is_closed) == ([HEAD], True)
 
 
+async def test_a_head_that_never_ends_is_cut_and_a_long_body_is_not():
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Says how long the body is."""
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % size})
+
+    fine = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"a" * 100_000
+    assert (await said_by(app, [fine, fine])).count(b"\r\n100000") == 2
+    pieces = [b"GET / HTTP/1.1\r\nX: ", *[b"a" * 10_000] * 4]
+    for sent in (pieces, [b"".join(pieces) + b"\r\n\r\n"], [fine, *pieces]):
+        answer = await said_by(app, sent)
+        assert b" 400 " in answer
+        assert answer.count(b"HTTP/1.1 200") == (len(sent) == len(pieces) + 1)
+
+
+async def said_by(app: Any, pieces: list[bytes]) -> bytes:
+    """What a server of ours answers to a connection's pieces."""
+    config = uvicorn.Config(app, http=Protocol, lifespan="off", log_config=None)
+    config.load()
+    transport = Transport()
+    protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+    protocol.connection_made(cast("Any", transport))
+    for piece in pieces:
+        protocol.data_received(piece)
+        await asyncio.sleep(0.01)
+    protocol.connection_lost(None)
+    return b"".join(transport.written)
+
+
 async def test_nothing_is_written_once_the_peer_is_gone():
     transport, cork = corked()
     cork.write(HEAD)
     transport.is_closed = True
     await asyncio.sleep(0)
     assert transport.written == []
+
+
+async def test_a_piece_is_passed_on_only_within_a_body_to_a_client_that_reads():
+    told: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        pass_on = scope["extensions"][PASS_ON]
+        told.append(pass_on(b"before the head"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        told.append(pass_on(b"piece"))
+        flow = pass_on.args[0].flow
+        flow.pause_writing()
+        told.append(pass_on(b"to a slow client"))
+        flow.resume_writing()
+        await send({"type": "http.response.body", "body": b"end"})
+        told.append(pass_on(b"after the end"))
+
+    said = await said_by(app, [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+    assert told == [False, True, False, False]
+    assert said.endswith(b"\r\n\r\n5\r\npiece\r\n3\r\nend\r\n0\r\n\r\n")

@@ -1,13 +1,17 @@
 """The documentation is true: its snippets run against the product and print what it says."""
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from openai import OpenAI
 
 from config.kit import ids
 from dashboard.management.commands import seed_demo
+from tests.fakes.stripe.keys import seeded
+from tests.fakes.stripe.server import Running, running
 from tests.support.commands import run
 from tests.support.documents import Block, blocks, documents, is_output
 from tests.support.product import Server
@@ -23,11 +27,20 @@ EMAILS = ("ada@example.com", "grace@example.com")
 PAGES = [path for path in documents() if any(b.language in RUN for b in blocks(path.read_text()))]
 
 
+@pytest.fixture(scope="module")
+def stripe() -> Iterator[Running]:
+    """Stripe's stand-in."""
+    with running() as program:
+        yield program
+
+
 @pytest.fixture
 def reader(
-    product: Server, provider: Server, books: None, tmp_path, monkeypatch, settings
-) -> Reader:
+    product: Server, provider: Server, stripe: Running, books: None, tmp_path, monkeypatch, settings
+) -> Iterator[Reader]:
     """A new one for each page, with a demo of their own."""
+    settings.STRIPE_API_BASE = stripe.url
+    monkeypatch.setenv("DEMO_STRIPE_KEY", seeded("rk", "live"))
     settings.BASE_URL = product.url
     settings.DEMO_PROVIDER_URL = provider.url
     mark = ids.uuid7().hex
@@ -42,10 +55,14 @@ def reader(
         KEY: told["paywalls"][0]["key"],
         **{name: f"{name}-{mark}" for name in OWN_NAMES},
         **{email: f"{mark}-{email}" for email in EMAILS},
+        "rk_live_…": seeded("rk", "live"),  # After the names, of which it contains one.
     }
     follower = Reader(names, monkeypatch)
     follower.shell(f"export KEY={KEY}")
-    return follower
+    yield follower
+    for made in follower.namespace.values():
+        if isinstance(made, OpenAI):
+            made.close()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[path.stem for path in PAGES])

@@ -43,9 +43,9 @@ class TestPay:
     def test_a_user_that_is_gone(self, client):
         assert client.get(f"/pay/{checkout_token(ids.uuid7())}").status_code == 404
 
-    def test_it_is_only_read(self, client):
+    def test_it_is_not_changed(self, client):
         user = EndUserFactory.create()
-        assert client.post(f"/pay/{checkout_token(user.pk)}").status_code == 405
+        assert client.put(f"/pay/{checkout_token(user.pk)}").status_code == 405
 
 
 class TestHome:

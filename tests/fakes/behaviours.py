@@ -6,6 +6,7 @@ import gzip
 import orjson
 
 from tests.fakes.answer import Answer, Behaviour
+from tests.fakes.floods import FLOODS
 
 
 async def _normal(it: Answer) -> None:
@@ -39,10 +40,10 @@ async def _crlf(it: Answer) -> None:
 
 
 async def _cut(it: Answer) -> None:
-    """Breaks off with a reset after the third event (or half of the JSON)."""
+    """Breaks off with a reset after some events (or half of the JSON)."""
     if it.streams:
         await it.head(Content_Type="text/event-stream")
-        for event in it.events()[:4]:
+        for event in it.events()[: it.upstream.cut_after]:
             await it.chunk(event)
     else:
         body = it.completion()
@@ -66,7 +67,7 @@ async def _short(it: Answer) -> None:
 
 async def _eof(it: Answer) -> None:
     """Ends without [DONE] or finish_reason, as if all were well."""
-    await it.stream(it.events()[:4])
+    await it.stream(it.events()[: it.upstream.cut_after])
 
 
 async def _close_framed(it: Answer) -> None:
@@ -226,4 +227,5 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "short": _short,
     "silent": _silent,
     "stall": _stall,
+    **FLOODS,
 }

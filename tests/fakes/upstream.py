@@ -7,7 +7,8 @@
 
 What it does is chosen by the model name: `fake-cut` behaves as `cut`, any other name as
 `upstream.behaviour` says. `BEHAVIOURS` lists them all; `usage`, `words` and `headers` can be set.
-`gated` sends one word for each `upstream.release()`.
+`gated` sends one word for each `upstream.release()`; `cut` and `eof` end after `cut_after` events;
+`script` and `raw` send what `script` holds.
 """
 
 import asyncio
@@ -33,6 +34,10 @@ class FakeUpstream:
     usage: Any = field(default_factory=lambda: dict(USAGE))
     words: list[str] = field(default_factory=lambda: ["Hello", " there,", " this", " is", " fake."])
     headers: dict[str, str] = field(default_factory=dict)
+    script: list[bytes] = field(default_factory=list)
+    cut_after: int = 4
+    host: str = "127.0.0.1"
+    port: int = 0
     tls: ssl.SSLContext | None = None
     requests: list[Seen] = field(default_factory=list)
     connections: int = 0
@@ -45,11 +50,11 @@ class FakeUpstream:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: asyncio.StreamReaderProtocol(Reader(), self._accept),
-            "127.0.0.1",
-            0,
+            self.host,
+            self.port,
             ssl=self.tls,
         )
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,7 +65,7 @@ class FakeUpstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://{self.host}:{self.port}/v1"
 
     def release(self, words: int = 1) -> None:
         """Let `gated` answers go on by so many words."""

@@ -50,6 +50,7 @@ BODIES = {
     "B2 half a surrogate": chat().replace(b"Say", rb"\ud800"),
     "B3 NaN": chat().replace(b"}]", b'}],"temperature":NaN', 1),
     "B3 1e400": chat(temperature=0).replace(b'"temperature":0', b'"temperature":1e400'),
+    "B4 a million members": chat(x=0).replace(b'"x":0', b'"x":[' + b"0," * 1_000_000 + b"0]"),
     "B4 depth": chat(metadata=0).replace(b'"metadata":0', b'"metadata":' + b"[" * 10_000),
     "B4 user twice": chat().replace(b'"user":', b'"user":"a","user":', 1),
     "B9 no model": without("model"),
@@ -75,6 +76,8 @@ BODIES = {
     "B12 no role": chat(messages=[{"content": "Hi"}]),
     "B12 a hundred thousand": chat(messages=[{"role": "user", "content": "x"}] * 100_000),
     "B12 file": parts({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}),
+    "B12 gopher": parts({"type": "image_url", "image_url": {"url": "gopher://127.0.0.1/"}}),
+    "B12 no address": parts({"type": "image_url", "image_url": {"url": "127.0.0.1"}}),
     "B12 part": parts("Hi"),
     "B13 stream": chat(stream="true"),
     "B13 stream_options": chat(stream=True, stream_options="all"),
@@ -122,7 +125,7 @@ METADATA = {
 
 HEADERS = {
     "B6 form": {"Content-Type": "application/x-www-form-urlencoded"},
-    "B6 multipart": {"Content-Type": "multipart/form-data; boundary=" + "-" * 10_000},
+    "B6 multipart": {"Content-Type": "multipart/form-data; boundary=" + "-" * 20_000},
     "B5 gzip": {"Content-Encoding": "gzip"},
     "B8 underscore twin": {"X_Paywall_User": "somebody"},
     "B29 empty": {"Idempotency-Key": ""},
@@ -168,6 +171,7 @@ def assert_nothing_happened(shop: Shop, user: str, fake) -> None:
     assert fake.requests == []
 
 
+@pytest.mark.proves("B1", "B2", "B3", "B4", "B9", "B10", "B11", "B12", "B13", "B14", "B17", "B19")
 @pytest.mark.parametrize("name", BODIES)
 async def test_bodies_of_chats(shop, http, fake, user, name):
     body = BODIES[name].replace(USER.encode(), user.encode())
@@ -177,6 +181,7 @@ async def test_bodies_of_chats(shop, http, fake, user, name):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B25")
 @pytest.mark.parametrize("path", [CHARGE, DEPOSIT])
 @pytest.mark.parametrize("name", AMOUNTS)
 async def test_b25_amounts(shop, http, fake, user, path, name):
@@ -185,6 +190,7 @@ async def test_b25_amounts(shop, http, fake, user, path, name):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B28")
 @pytest.mark.parametrize("path", [CHARGE, DEPOSIT])
 @pytest.mark.parametrize("name", METADATA)
 async def test_b28_metadata(shop, http, fake, user, path, name):
@@ -193,6 +199,7 @@ async def test_b28_metadata(shop, http, fake, user, path, name):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B5", "B6", "B8", "B29")
 @pytest.mark.parametrize("path", [CHAT, CHARGE, DEPOSIT])
 @pytest.mark.parametrize("name", HEADERS)
 async def test_headers(shop, http, fake, user, path, name):
@@ -203,6 +210,7 @@ async def test_headers(shop, http, fake, user, path, name):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B5")
 async def test_b5_bodies_that_are_too_large(shop, http, fake, user):
     for path in (CHAT, CHARGE):
         answer = await post(http, shop, path, b" " * (11 * 1024 * 1024))
@@ -218,6 +226,7 @@ async def test_b5_bodies_that_are_too_large(shop, http, fake, user):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B7")
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 async def test_b7_methods(shop, http, fake, user, method):
     answer = await http.request(method, shop.api + CHAT, headers=shop.headers)
@@ -228,6 +237,7 @@ async def test_b7_methods(shop, http, fake, user, method):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B9")
 async def test_b9_a_model_without_a_price(shop, http, fake, user):
     found = await sync_to_async(Connection.objects.get)(paywall=shop.paywall)
     await sync_to_async(Model.objects.create)(
@@ -240,6 +250,7 @@ async def test_b9_a_model_without_a_price(shop, http, fake, user):
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B15", "B16")
 async def test_b15_b16_templates_and_unknown_fields_pass_untouched(shop, http, fake, user):
     said = "{{7*7}} ${7*7} {% debug %} {{url}}"
     messages = [{"role": "user", "content": said}]
@@ -251,6 +262,7 @@ async def test_b15_b16_templates_and_unknown_fields_pass_untouched(shop, http, f
     assert {name: seen.json[name] for name in odd} == odd
 
 
+@pytest.mark.proves("B18")
 async def test_b18_the_body_names_the_user_first(shop, http, fake, user):
     other = await sync_to_async(shop.funded)()
     body = chat().replace(USER.encode(), user.encode())
@@ -262,12 +274,14 @@ async def test_b18_the_body_names_the_user_first(shop, http, fake, user):
     assert shop.wallet(user).posted < UNIT
 
 
+@pytest.mark.proves("B19")
 async def test_b19_reserved_words_are_no_users(shop, http):
     for word in ("chat", "user", "models", "openapi.json"):
         answer = await post(http, shop, f"/{word}{CHAT}", without("user"))
         assert_refused(answer, statuses=(400, 404))
 
 
+@pytest.mark.proves("B20")
 async def test_b20_an_address_is_accepted_with_a_warning(shop, http):
     body = chat(user="someone@example.com")
     answer = await post(http, shop, CHAT, body)
@@ -275,6 +289,7 @@ async def test_b20_an_address_is_accepted_with_a_warning(shop, http):
     assert "user-looks-like-email" in answer.headers["x-paywall-warning"]
 
 
+@pytest.mark.proves("B22", "B23")
 @pytest.mark.parametrize(
     "authorization",
     [
@@ -296,6 +311,7 @@ async def test_b22_b23_keys_that_are_none(shop, http, fake, user, authorization)
     assert_nothing_happened(shop, user, fake)
 
 
+@pytest.mark.proves("B22")
 async def test_b22_keys_that_are_no_longer_or_of_the_other_world(shop, http, fake, user):
     body = chat().replace(USER.encode(), user.encode())
     _, test_token = await sync_to_async(make_key)(shop.paywall, livemode=False)

@@ -1,34 +1,19 @@
 """PostgreSQL goes away under load, and comes back: nothing is lost, and nothing is paid twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
-from django.conf import settings
 
-from tests.fakes.wire import Wire
 from tests.support.chats import request
-from tests.support.product import CHARGE, MODEL, UNIT, Server, Shop, Wallet
+from tests.support.product import CHARGE, MODEL, UNIT, Shop, Wallet
 from tests.support.streams import Stream, until
 
 CALLERS = 10
 PAUSE_S = 0.02
 OUTAGE_S = 1.0
 """Longer than what is tried again at once."""
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    async with Wire(settings.DATABASE_URL) as made:
-        yield made
-
-
-@pytest.fixture
-async def there(shop: Shop, wire: Wire, start: Callable[..., Server]) -> Shop:
-    """The shop behind a process whose database hangs by the wire."""
-    return shop.at(await asyncio.to_thread(start, DATABASE_URL=wire.url))
 
 
 async def chat(http: httpx.AsyncClient, shop: Shop, user: str, **more: str) -> httpx.Response:
@@ -44,12 +29,14 @@ async def charge(http: httpx.AsyncClient, shop: Shop, user: str, key: str) -> ht
 
 
 class Load:
-    """Ten callers who ask again and again, until they are stopped."""
+    """Callers who ask again and again, until they are stopped."""
 
-    def __init__(self, http: httpx.AsyncClient, shop: Shop, user: str) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, shop: Shop, user: str, *, callers: int = CALLERS
+    ) -> None:
         self.answers: list[httpx.Response] = []
         self._is_over = False
-        self._callers = [asyncio.create_task(self._call(http, shop, user)) for _ in range(CALLERS)]
+        self._callers = [asyncio.create_task(self._call(http, shop, user)) for _ in range(callers)]
 
     async def _call(self, http: httpx.AsyncClient, shop: Shop, user: str) -> None:
         while not self._is_over:
@@ -106,6 +93,7 @@ def assert_refused_in_order(load: Load) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proves("F38")
 async def test_answers_of_the_database_that_are_lost(there, http, fake, wire):
     """It did what it was asked, and nobody heard: asked again, it does nothing more."""
     user = await sync_to_async(there.funded)()

@@ -32,6 +32,7 @@ def decisions(answers: list[httpx.Response]) -> Counter[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.proves("F28")
 async def test_ten_of_two_hundred_charges_pass(shop, http):
     user = await sync_to_async(shop.funded)(10 * UNIT)
     answers = await asyncio.gather(
@@ -42,6 +43,7 @@ async def test_ten_of_two_hundred_charges_pass(shop, http):
     assert shop.wallet(user) == Wallet(posted=0, held=0)
 
 
+@pytest.mark.proves("F29", "F31")
 async def test_fifty_callers_with_one_key_make_one_entry(shop, http):
     user = await sync_to_async(shop.funded)(10 * UNIT)
     answers = await asyncio.gather(*(charge(http, shop, user, key="same") for _ in range(50)))
@@ -53,6 +55,7 @@ async def test_fifty_callers_with_one_key_make_one_entry(shop, http):
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
 
 
+@pytest.mark.proves("F29")
 async def test_fifty_callers_with_one_key_chat_once(shop, http, fake):
     user = await sync_to_async(shop.funded)()
     body = request(MODEL) | {"user": user}
@@ -66,15 +69,16 @@ async def test_fifty_callers_with_one_key_chat_once(shop, http, fake):
 
 
 @pytest.mark.slow
+@pytest.mark.proves("F28")
 @pytest.mark.parametrize("more", [{}, {"stream": True}], ids=["json", "stream"])
 async def test_a_wallet_for_ten_chats_lets_ten_reach_the_provider(shop, http, fake, more):
     """The provider answers nobody before everybody has asked, so that no hold ends early."""
     fake.behaviour = "gated"
     one = await hold_of_one(shop, http, fake, more)
     user = await sync_to_async(shop.funded)(10 * one)
-    asking = [asyncio.create_task(chat(http, shop, user, **more)) for _ in range(100)]
-    refused, waiting = await first_done(asking, 90)
-    assert decisions(refused) == {"topup_required": 90}
+    asking = [asyncio.create_task(chat(http, shop, user, **more)) for _ in range(200)]
+    refused, waiting = await first_done(asking, 190)
+    assert decisions(refused) == {"topup_required": 190}
     assert len(fake.requests) == 1 + 10
     fake.release(1_000)
     answers = await asyncio.gather(*waiting)
@@ -108,6 +112,7 @@ async def first_done(
 
 
 @pytest.mark.slow
+@pytest.mark.proves("F28")
 async def test_two_processes_and_every_kind_of_spending_share_one_wallet(shop, http, fake, start):
     other = shop.at(await asyncio.to_thread(start))
     user = await sync_to_async(shop.funded)(UNIT // 1_000)

@@ -62,3 +62,10 @@ def test_keyed_hash_is_hmac_sha256():
     expected = hmac.new(OLD, b"token", hashlib.sha256).digest()
     assert crypto.keyed_hash("token", pepper=OLD) == expected
     assert crypto.keyed_hash("token", pepper=NEW) != expected
+
+
+def test_resealing_lets_the_old_key_go():
+    sealed = crypto.seal(b"x", context=CONTEXT, keys=[OLD])
+    anew = crypto.resealed(sealed, context=CONTEXT, keys=[NEW, OLD])
+    assert crypto.unseal(anew, context=CONTEXT, keys=[NEW]) == b"x"
+    assert crypto.resealed(anew, context=CONTEXT, keys=[NEW]) == anew

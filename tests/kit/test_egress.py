@@ -10,6 +10,10 @@ LISTED = egress.policy(
 )
 
 
+@pytest.mark.proves(
+    "B30", "B31", "B32", "B33", "B34", "B35", "B36", "B37", "B38", "B39", "B40", "B41", "B42",
+    "B43", "B47", "B48", "B49",
+)  # fmt: skip
 class TestParse:
     """B30 to B49 of the bad inputs, with what they are tried for."""
 
@@ -205,6 +209,7 @@ class TestCheckAddress:
             egress.check_address("10.2.0.1", LISTED)
 
 
+@pytest.mark.proves("B44", "B45")
 class TestResolve:
     async def resolve(self, addresses: list[str], host: str = "h.example") -> list[str]:
         async def lookup(_host: str, _port: int) -> list[str]:

@@ -7,6 +7,7 @@ from django.db import connection
 from billing import movements
 from billing.movements import Reason
 from config.kit import ids
+from config.kit.money import AMOUNT_NANOS_MAX
 from ledger.balances import balance, statement
 from ledger.models import Account, Rollup
 from paywalls.models import EndUser, Paywall
@@ -50,6 +51,22 @@ def test_entries_that_may_have_uncommitted_neighbours_stay_in_the_tail(paywall):
     with connection.cursor() as cursor:
         cursor.execute("SELECT ledger_roll_up(600)")
     assert not Rollup.objects.filter(account=revenue(paywall)).exists()
+
+
+def test_a_balance_beyond_a_bigint_stops_nobodys_roll_up(paywall, owner):
+    """Each wallet keeps within its bound; what all of them were given does not."""
+    times = 10
+    assert times * AMOUNT_NANOS_MAX > 2**63
+    for number in range(times):
+        movements.deposit(paywall, f"u{number}", AMOUNT_NANOS_MAX, WHY)
+    neighbour = PaywallFactory.create()
+    movements.deposit(neighbour, "u", 10, WHY)
+    movements.charge(neighbour, "u", 3, WHY)
+    given = Account.objects.get(kind="external", owner=paywall.id)
+    for _ in ("in the tail", "rolled up"):
+        assert balance(given.id) == -times * AMOUNT_NANOS_MAX
+        roll_up(owner)
+    assert Rollup.objects.get(account=revenue(neighbour)).posted == 3
 
 
 def test_an_account_that_does_not_exist_has_nothing():

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from config.kit import clock
 from paywalls import aliases, config, keys, limits, messages, paywalls
+from paywalls.models import ApiKey
 from tests.factories import (
     ACTOR,
     EndUserFactory,
@@ -85,10 +86,26 @@ class TestLoad:
         assert load(text)[1].livemode is expected
 
     def test_an_expired_key_is_nobody(self):
-        _, text = make_key(PaywallFactory(), expires_at=clock.now() + dt.timedelta(hours=1))
+        key, text = make_key(PaywallFactory(), expires_at=clock.now() + dt.timedelta(hours=1))
         assert load(text) is not None
-        with time_machine.travel(clock.now() + dt.timedelta(hours=2)):
-            assert load(text) is None
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=clock.now() - dt.timedelta(seconds=1))
+        assert load(text) is None
+
+    @pytest.mark.parametrize("minutes", [-10, 10])
+    def test_a_key_expires_by_the_databases_clock(self, minutes):
+        _, text = make_key(PaywallFactory(), expires_at=clock.now() + dt.timedelta(minutes=5))
+        with time_machine.travel(clock.now() + dt.timedelta(minutes=minutes)):
+            left = load(text)[1].left
+        assert dt.timedelta(minutes=4) < left <= dt.timedelta(minutes=5)
+
+    def test_a_key_that_is_shown_moves_to_the_current_pepper(self, settings):
+        key, text = make_key(PaywallFactory())
+        settings.KEY_PEPPERS = settings.KEY_PEPPERS | {7: b"n" * 32}
+        assert load(text) is not None
+        key.refresh_from_db()
+        assert key.pepper == 7
+        del settings.KEY_PEPPERS[1]
+        assert load(text) is not None
 
     def test_a_paused_or_archived_paywall_is_found(self):
         paywall = PaywallFactory()

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from config.kit import ids
+from config.kit import clock, ids
 from paywalls import links
 
 
@@ -48,3 +48,25 @@ def test_another_secret_makes_other_links(settings):
     token = links.checkout_token(user_id)
     settings.SECRET_KEY = "another-" * 10
     assert links.read_checkout_token(token) is None
+
+
+def test_a_receipts_link_names_its_movement():
+    transaction_id = ids.uuid7()
+    token = links.receipt_url(transaction_id).rpartition("/")[2]
+    assert links.read_receipt_token(token) == transaction_id
+    assert links.read_checkout_token(token) is None
+    assert links.read_wallet_token(token) is None
+
+
+def test_a_wallets_link_names_its_user_and_its_end():
+    user_id = ids.uuid7()
+    token = links.wallet_url(user_id).rpartition("/")[2]
+    found = links.read_wallet_token(token)
+    assert found
+    assert found[0] == user_id
+    assert 3_590 < (found[1] - clock.now()).total_seconds() <= 3_600
+    assert links.read_checkout_token(token) is None
+    assert links.read_receipt_token(token) is None
+    for place, character in enumerate(token):
+        other = "b" if character != "b" else "c"
+        assert links.read_wallet_token(token[:place] + other + token[place + 1 :]) is None

@@ -1,55 +1,26 @@
 """The certificate is checked against the name, although an address is connected to."""
 
-import datetime as dt
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from config.kit import clock, egress
+from config.kit import egress
 from providers.errors import UnreachableError
 from providers.types import Endpoint
 from providers.upstream import Upstream
 from tests.fakes.upstream import FakeUpstream
 from tests.providers.test_upstream import PATH, body, endpoint
+from tests.support.tls import certificate_for
 
 HOST = "models.example"
-DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for HOST that nobody signed but itself, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(clock.now() - DAY)
-        .not_valid_after(clock.now() + DAY)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
+    return certificate_for(HOST, folder=tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

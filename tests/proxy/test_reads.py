@@ -3,8 +3,10 @@
 import pytest
 from asgiref.sync import sync_to_async
 
+from billing.stripe.models import StripeAccount
 from config.kit import ids
 from config.kit.money import parse_nanos
+from paywalls.links import checkout_url
 from paywalls.models import ModelAlias, Paywall, PriceVersion
 from providers.models import Model
 from tests.factories import ConnectionFactory, make_key
@@ -127,9 +129,20 @@ class TestBalance:
         answer = await tenant.get(f"/v1/user/balance?user={tenant.user}")
         assert answer.json == {"balance": "12345678", "balanceFormatted": "12.345678"}
 
-    async def test_there_is_no_way_to_pay_yet(self, tenant):
+    async def test_there_is_no_way_to_pay_without_a_key_of_stripe(self, tenant):
         answer = await tenant.get("/v1/user/balance/topup?user=u")
         assert (answer.status, answer.code) == (400, "payments_not_configured")
+
+    async def test_with_one_it_is_the_link_of_messages(self, tenant):
+        await sync_to_async(StripeAccount.objects.create)(
+            paywall=tenant.paywall, livemode=True, path=ids.uuid7().hex, sealed_key=b""
+        )
+        first, again = [
+            (await tenant.get(f"/v1/user/balance/topup?user={tenant.user}")).json for _ in range(2)
+        ]
+        assert first == again
+        user = await sync_to_async(tenant.paywall.end_users.get)(external_id=tenant.user)
+        assert first == {"url": checkout_url(user.pk)}
 
 
 class TestAfterAChat:

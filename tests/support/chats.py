@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from billing.webhooks.listening import NOBODY, Listening
 from config.kit import clock, ids
 from config.kit.money import NANOS
 from paywalls.messages import DEFAULTS
@@ -34,6 +35,7 @@ RATES = Rates(prompt=1_000_000_000, completion=2_000_000_000)
 """1 and 2 units per million tokens: 1,000 and 2,000 nanos each."""
 
 COST = Rates(prompt=500_000_000, completion=1_000_000_000)
+PROMPT = "Say something."
 TIMEOUTS = Timeouts(connect_s=1, first_byte_s=2, idle_s=2, total_s=5)
 
 
@@ -163,6 +165,10 @@ class Snapshot:
     rates: Rates | None = RATES
     by_model: Mapping[str, Rates | None] = field(default_factory=dict)
     rate_id: UUID = field(default_factory=uuid4)
+    listening: Listening = NOBODY
+
+    async def ask(self, question: Mapping[str, object]) -> str | None:
+        return None
 
     async def rate_for(self, of: CatalogModel, feature: str) -> tuple[Rates, UUID] | None:
         rates = self.by_model.get(of.id, self.rates)
@@ -234,7 +240,7 @@ class Wall:
             "external_user": None,
             "error_mode": False,
             "idempotency_required": False,
-            "expires_at": None,
+            "left": None,
             "caps": {},
         }
         config = PaywallConfig(id=self.id, **(paywall | self.settings))
@@ -289,7 +295,7 @@ def request(model_name: str = "model", *, stream: bool = False, **more: Any) -> 
     """The body of a chat."""
     body: dict[str, Any] = {
         "model": model_name,
-        "messages": [{"role": "user", "content": "Say something."}],
+        "messages": [{"role": "user", "content": PROMPT}],
         "user": "acme:user_1",
     }
     return body | ({"stream": True} if stream else {}) | more

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
 
-from billing.invariants import verify
 from billing.movements import Reason, deposit
 from billing.tasks import reap_holds
+from billing.verification import verify
 from config.dev.probes import http_answers
 from config.dev.process import Child, wait_until
 from config.dev.servers import HOST, free_port
@@ -31,6 +31,9 @@ from tests.support.sources import ROOT
 MODEL = "model"
 FAKE = (MODEL, *(f"{PREFIX}{behaviour}" for behaviour in BEHAVIOURS))
 """What the fake provider offers: every way to misbehave as a model of its own."""
+
+PROVIDER_KEY = "sk-canary-of-the-provider"
+"""What the product must send to the fake provider, and tell nobody else."""
 
 LEASE_S = 2
 HEARTBEAT_S = 0.25
@@ -168,7 +171,8 @@ def sell(
     more: `key`, `settlement` and other fields of `connections.Draft`.
     """
     with transaction.atomic():
-        draft = connections.Draft(kind=kind, name=name, base_url=url, **more)
+        fields = {"key": PROVIDER_KEY, **more}
+        draft = connections.Draft(kind=kind, name=name, base_url=url, **fields)
         connection = connections.create(paywall, draft, actor=ACTOR)
     Model.objects.bulk_create(
         Model(kind=kind, connection=connection, name=model, cost=COST, source="tests")
@@ -203,7 +207,7 @@ def _start(
     command = [
         sys.executable,
         "-m",
-        "uvicorn",
+        "config.serve",
         "--loop=uvloop",
         "--http=config.protocol:Protocol",
         "--ws=none",

@@ -14,7 +14,7 @@ from tests.support.product import Shop
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Ask, in a thread, until it is so: other processes do not say when they are done."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while not await sync_to_async(is_so)():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

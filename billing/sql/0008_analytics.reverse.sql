@@ -1,0 +1,3 @@
+DROP INDEX request_unwhole;
+DROP FUNCTION billing_rank(integer);
+DROP FUNCTION billing_roll_up();

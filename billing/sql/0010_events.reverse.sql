@@ -1,0 +1,12 @@
+DROP TRIGGER subscription_change_notify ON billing_subscription;
+DROP TRIGGER subscription_notify ON billing_subscription;
+DROP FUNCTION billing_delivery_record(jsonb);
+DROP FUNCTION billing_deliveries_due();
+DROP FUNCTION billing_deliveries_claim(integer, integer, integer, uuid[]);
+DROP FUNCTION billing_event_of(jsonb, text, uuid, jsonb, text);
+DROP FUNCTION billing_events_put(jsonb);
+DROP FUNCTION billing_event_wanted(text, jsonb);
+DROP FUNCTION billing_event_partitions(integer, integer);
+DROP VIEW billing_delivery_full;
+DROP TABLE billing_delivery;
+DROP TABLE billing_event;

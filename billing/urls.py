@@ -1,0 +1,9 @@
+"""Addresses that other systems call; the public API is the proxy's."""
+
+from django.urls import path
+
+from billing.stripe import views
+
+app_name = "billing"
+
+urlpatterns = [path("webhooks/stripe/<str:path>", views.receive, name="stripe-webhook")]

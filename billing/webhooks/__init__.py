@@ -1,0 +1,1 @@
+"""Events out: what is told to developers' systems, and how it reaches them."""

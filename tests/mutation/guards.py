@@ -1,0 +1,11 @@
+"""All guards. A new one gets an entry in the file of its side, with the test that needs it."""
+
+from typing import Final
+
+from tests.mutation.edge import EDGE
+from tests.mutation.guard import Guard
+from tests.mutation.ledger import LEDGER
+from tests.mutation.money import MONEY
+from tests.mutation.payments import PAYMENTS
+
+GUARDS: Final[tuple[Guard, ...]] = (*LEDGER, *MONEY, *PAYMENTS, *EDGE)
