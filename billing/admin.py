@@ -13,6 +13,8 @@ from django.utils.html import format_html
 
 import billing.stripe.account_admin
 import billing.stripe.order_admin
+import billing.stripe.refill_admin
+import billing.stripe.sale_admin
 import billing.webhooks.admin  # noqa: F401 - Django looks for pages here.
 from billing.forms import MoveForm, RefundForm
 from billing.models import Charge, Request, Wallet, Writeoff

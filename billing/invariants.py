@@ -46,7 +46,7 @@ BILLING: Final = (
     ),
     Invariant(
         "I11",
-        "a paid order is one top-up of its credit; a top-up by a session is one paid order",
+        "what Stripe was paid, and each code, is booked once with its credit, and nothing else is",
         """
         SELECT o.id FROM billing_order o
         LEFT JOIN ledger_transaction t ON t.id = o.transaction_id AND t.kind = 'topup'
@@ -57,8 +57,47 @@ BILLING: Final = (
             e.amount IS DISTINCT FROM o.credit_nanos
             OR a.currency <> o.currency OR a.livemode <> o.livemode)
         UNION ALL
-        SELECT t.id FROM ledger_transaction t LEFT JOIN billing_order o ON o.transaction_id = t.id
-        WHERE t.kind = 'topup' AND left(t.ref, 3) = 'cs_' AND o.status IS DISTINCT FROM 'paid'
+        SELECT o.id FROM billing_order o
+        LEFT JOIN billing_drip d ON d.order_id = o.id
+        LEFT JOIN ledger_transaction t ON t.id = o.transaction_id AND t.kind = 'topup'
+            AND starts_with(t.ref, o.invoice_id || ':')
+        LEFT JOIN (ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+            AND a.kind = 'wallet') ON e.transaction_id = t.id
+        WHERE o.status = 'paid' AND o.kind = 'plan' AND o.session_id IS NULL AND (
+            e.amount IS DISTINCT FROM coalesce(d.month_nanos, o.credit_nanos)
+            OR a.currency <> o.currency OR a.livemode <> o.livemode)
+        UNION ALL
+        SELECT o.id FROM billing_order o LEFT JOIN billing_order c
+            ON c.paywall_id = o.paywall_id AND c.invoice_id = o.invoice_id
+            AND c.kind = 'plan' AND c.session_id IS NULL AND c.status = 'paid'
+        WHERE o.status = 'paid' AND o.kind = 'plan' AND o.session_id IS NOT NULL
+            AND o.credit_nanos > 0 AND c.id IS NULL
+        UNION ALL
+        SELECT d.order_id FROM billing_drip d JOIN billing_order o ON o.id = d.order_id LEFT JOIN (
+            SELECT a.owner, split_part(t.ref, ':', 1) AS invoice_id,
+                count(*) AS months, sum(e.amount) AS nanos
+            FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+            JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'wallet'
+            WHERE t.kind = 'topup' AND split_part(t.ref, ':', 2) ~ '^month-' GROUP BY 1, 2
+        ) l ON l.invoice_id = o.invoice_id AND l.owner = o.user_id
+        WHERE (d.given, d.given_nanos) <> (coalesce(l.months, 0), coalesce(l.nanos, 0))
+        UNION ALL
+        SELECT t.id FROM ledger_transaction t
+        LEFT JOIN billing_order o ON o.transaction_id = t.id AND o.status = 'paid'
+        LEFT JOIN (billing_drip d JOIN billing_order c ON c.id = d.order_id)
+            ON split_part(t.ref, ':', 2) ~ '^month-' AND c.invoice_id = split_part(t.ref, ':', 1)
+            AND starts_with(t.scope, 'topup:' || c.paywall_id)
+        WHERE t.kind = 'topup' AND left(t.ref, 3) IN ('cs_', 'pi_', 'in_')
+            AND o.id IS NULL AND d.order_id IS NULL
+        UNION ALL
+        SELECT coalesce(p.id, l.id) FROM billing_promo p FULL JOIN (
+            SELECT t.id, split_part(t.ref, ':', 2) AS promo,
+                split_part(t.scope, ':', 2) AS paywall, e.amount
+            FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
+            JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'wallet'
+            WHERE t.kind = 'bonus' AND t.actor = 'promo'
+        ) l ON l.promo = p.id::text AND l.paywall = p.paywall_id::text AND l.amount = p.credit_nanos
+        GROUP BY 1, p.id HAVING p.id IS NULL OR count(l.id) <> p.uses
         """,
     ),
     Invariant(

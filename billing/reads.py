@@ -9,6 +9,8 @@ from uuid import UUID
 
 import orjson
 
+from billing import backlog
+from billing.backlog import Backlog
 from billing.database import Database
 from billing.history import (
     LABELS,
@@ -146,6 +148,10 @@ class Reads:
             checkpoint_at=checkpoint_at,
             read_at=time.monotonic(),
         )
+
+    async def backlog(self) -> Backlog:
+        """What waits between us and others."""
+        return await backlog.read(self._database)
 
     async def balance(self, payer: Payer) -> int:
         """What the user can spend, in nanos; a user never seen: what the trial would give."""

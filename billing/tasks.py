@@ -11,7 +11,17 @@ from django.db import connection
 
 from billing.analytics import TOP_USERS
 from billing.models import Answer
-from billing.stripe import connect, inbox, reconcile
+from billing.stripe import (
+    cards,
+    connect,
+    drips,
+    inbox,
+    low_balances,
+    promo_tries,
+    reconcile,
+    refills,
+    stops,
+)
 from billing.verification import Result, forget_old_runs, verify, verify_new
 from billing.webhooks import deliver
 from config.kit import clock
@@ -99,6 +109,7 @@ def deliver_events() -> dict[str, int]:
         (is_due,) = cursor.fetchone()
     counts = dict(asyncio.run(deliver.run(settings.DATABASE_DIRECT_URL))) if is_due else {}
     if counts:
+        deliver.note(counts)
         log.info("events.delivered", **counts)
     return counts
 
@@ -125,6 +136,12 @@ def process_stripe_events() -> int:
     return inbox.process_due()
 
 
+@shared_task(name="billing.tasks.drip_plans")
+def drip_plans() -> int:
+    """Gives the months of yearly plans that have begun; returns how many."""
+    return drips.give_due()
+
+
 @shared_task(name="billing.tasks.reconcile_stripe")
 def reconcile_stripe() -> int:
     """Compares what Stripe has with what we have; returns how many accounts were compared."""
@@ -137,7 +154,44 @@ def check_stripe_accounts() -> int:
     return connect.check_all()
 
 
+@shared_task(name="billing.tasks.mind_stripe_accounts")
+def mind_stripe_accounts() -> int:
+    """Tries whether people can pay again, and tells owners; returns where they still cannot."""
+    stops.tell()
+    return connect.mind_stopped()
+
+
+@shared_task(name="billing.tasks.forget_promo_tries")
+def forget_promo_tries() -> int:
+    """Deletes tries of codes that count no more; returns how many."""
+    return promo_tries.forget_old()
+
+
 @shared_task(name="billing.tasks.forget_stripe_events")
 def forget_stripe_events() -> int:
     """Deletes events of Stripe's that were handled long ago; returns how many."""
     return inbox.forget_old()
+
+
+@shared_task(name="billing.tasks.watch_balances")
+def watch_balances() -> int:
+    """Finds balances that fell low, among what was booked since the last look."""
+    return low_balances.watch()
+
+
+@shared_task(name="billing.tasks.mail_notices")
+def mail_notices() -> int:
+    """Mails owners of low balances and of automatic top-ups that stopped; returns how many."""
+    return low_balances.mail_due()
+
+
+@shared_task(name="billing.tasks.refill_balances")
+def refill_balances() -> int:
+    """Charges saved cards where people agreed to it; returns how many agreements were due."""
+    return refills.run_due()
+
+
+@shared_task(name="billing.tasks.forget_cards")
+def forget_cards() -> int:
+    """Takes the cards and consents of erased users away; returns how many users."""
+    return cards.forget_erased()

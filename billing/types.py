@@ -115,7 +115,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """A manual charge or deposit that was booked now or earlier (replayed)."""
+    """A manual charge or deposit that was booked now or earlier (replayed).
+
+    balance_nanos: what the wallet can spend now; of an app's deposit, what it could when it was
+    booked.
+    """
 
     transaction_id: UUID
     user_id: UUID

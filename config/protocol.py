@@ -4,13 +4,15 @@ uvicorn writes an answer's head and its body apart. Each write wakes the peer, a
 dearest single step of a short answer (measured: 14 % of a paid JSON request's processor time), so
 a head waits for the body that follows it in the same turn of the loop.
 
-And it offers an ASGI extension, `PASS_ON`: a plain function that writes a piece of a body that has
-begun. A stream's pieces then need no task to wake and no message to be made.
+And it offers two ASGI extensions, plain functions. `PASS_ON` writes a piece of a body that has
+begun: a stream's pieces then need no task to wake and no message to be made. `ARRIVED` gives a
+request's body that came with its head, so that nobody needs to wait for it with a timer.
 """
 
 import asyncio
 from functools import partial
 from typing import Any, Final, cast
+from weakref import ref
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -19,6 +21,9 @@ from config.kit.limits import HEAD_BYTES_MAX
 HEAD: Final = b"HTTP/1.1 "
 PASS_ON: Final = "paywalls.pass_on"  # noqa: S105 - a name
 """In `scope["extensions"]`: (bytes) -> bool. False: nothing was written, send it as a message."""
+
+ARRIVED: Final = "paywalls.arrived"
+"""In `scope["extensions"]`: () -> bytes | None. None: not all of it is there, ask for messages."""
 
 
 class CorkedTransport:
@@ -82,7 +87,10 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_headers_complete()
         # Its task has not begun yet; a later request on this connection has a cycle of its own.
-        self.scope["extensions"] = {PASS_ON: cast("Any", partial(_pass_on, self.cycle))}
+        # By a weak reference: the cycle holds its scope, and the two would wait for a collection.
+        cycle = ref(self.cycle)
+        extensions = {PASS_ON: partial(_pass_on, cycle), ARRIVED: partial(_arrived, cycle)}
+        self.scope["extensions"] = cast("Any", extensions)
 
     def on_message_complete(self) -> None:
         self._is_in_head = True
@@ -92,10 +100,12 @@ class Protocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
 
-def _pass_on(cycle: RequestResponseCycle, piece: bytes) -> bool:
+def _pass_on(asked: "ref[RequestResponseCycle]", piece: bytes) -> bool:
     """Write a piece of a chunked body now, unless the client is slow, gone or not there yet."""
+    cycle = asked()
     if (
-        not cycle.chunked_encoding
+        cycle is None
+        or not cycle.chunked_encoding
         or cycle.response_complete
         or cycle.disconnected
         or cycle.flow.write_paused
@@ -103,3 +113,14 @@ def _pass_on(cycle: RequestResponseCycle, piece: bytes) -> bool:
         return False
     cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
     return True
+
+
+def _arrived(asked: "ref[RequestResponseCycle]") -> bytes | None:
+    """The whole body, once, as the cycle's own message would give it."""
+    cycle = asked()
+    if cycle is None or cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        return None
+    cycle.flow.resume_reading()
+    cycle.message_event.clear()
+    body, cycle.body = bytes(cycle.body), bytearray()
+    return body

@@ -13,6 +13,7 @@ RUNTIME_ROLE: Final = "paywalls_app"
 READ_ONLY: Final = (
     "billing_charge",
     "billing_daily",
+    "billing_deposit_answer",
     "billing_idempotency",
     "billing_paywallday",
     "billing_ranking",
@@ -44,6 +45,7 @@ CALLED: Final = (
     "billing_event_partitions",
     "billing_events_blocked",
     "billing_events_put",
+    "billing_low_watch",
     "billing_partitions_ensure",
     "billing_rank",
     "billing_reap",
@@ -58,6 +60,7 @@ CALLED: Final = (
     "billing_uuid_floor",
     "ledger_checkpoint_add",
     "ledger_lots_expire",
+    "ledger_now",
     "ledger_renew",
     "ledger_roll_up",
     "ledger_total",

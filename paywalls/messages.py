@@ -21,7 +21,14 @@ DEFAULTS: Final[dict[str, str]] = {
         "The model you asked for is not available at the moment. Please try again later, "
         "or choose another one."
     ),
+    Event.PAYMENTS_UNAVAILABLE.value: (
+        "Your balance for {{name}} is used up, and payments are unavailable just now. The people "
+        "who run {{name}} have been told. Please try again later."
+    ),
 }
+
+WITHOUT_LINK: Final = frozenset({Event.MODEL_UNAVAILABLE, Event.PAYMENTS_UNAVAILABLE})
+"""Events on which the reader can do nothing: `{{url}}` is only our address."""
 
 _PLACE: Final = re.compile(r"\{\{ *(url|name) *\}\}")
 

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.conf import settings
 
 from config.kit import crypto, egress
-from config.kit.db import require_transaction
 from config.kit.errors import InvalidRequestError
+from config.kit.sealed import SealedColumn
 from paywalls import audit
 from paywalls.models import Paywall
 from providers import catalog, network, probe
@@ -133,26 +133,6 @@ def rotate(connection: Connection, key: str, *, actor: str) -> Connection:
     return connection
 
 
-def reseal() -> tuple[int, list[Connection]]:
-    """Put all keys under the newest encryption key, in the caller's transaction.
-
-    How many were not, and those connections whose key does not open any more.
-    """
-    require_transaction()
-    count, lost = 0, []
-    for row in Connection.objects.select_for_update(no_key=True).exclude(sealed_key=None):
-        context = catalog.seal_context(row.paywall_id, _origin(row))
-        old = bytes(row.sealed_key or b"")
-        try:
-            new = crypto.resealed(old, context=context, keys=settings.ENCRYPTION_KEYS)
-        except crypto.SealError:
-            lost.append(row)
-            continue
-        if new != old:
-            count += Connection.objects.filter(pk=row.pk).update(sealed_key=new)
-    return count, lost
-
-
 def delete(connection: Connection, *, actor: str) -> None:
     """Forget a connection, its key and its own models, in the caller's transaction."""
     audit.lock(connection.paywall)
@@ -239,6 +219,10 @@ def _seal(connection: Connection, key: str) -> None:
         connection.key_last_four = key[-4:] if len(key) >= KEY_CHARS_FOR_LAST_FOUR else ""
 
 
+def _seal_context(connection: Connection) -> str:
+    return catalog.seal_context(connection.paywall_id, _origin(connection))
+
+
 def _origin(connection: Connection) -> str:
     """What the key is bound to; "" when the address is no longer allowed."""
     try:
@@ -323,3 +307,6 @@ def _read_timeouts(value: object) -> dict[str, Any]:
 
 def _object(value: object) -> dict[str, Any] | None:
     return dict(value) if isinstance(value, Mapping) else None
+
+
+SEALED: Final = (SealedColumn(Connection, "sealed_key", _seal_context),)

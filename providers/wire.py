@@ -100,6 +100,16 @@ class Reply:
                 raise OversizeError("The provider's answer is too large.", consumed=True)
         return b"".join(pieces)
 
+    async def gather(self, seconds: float) -> None:
+        """Let what comes meanwhile pile up unread: one read then takes it all."""
+        if self._connection is not None:
+            self._connection.pause()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if self._connection is not None:
+                self._connection.resume()
+
     def drop(self) -> None:
         """Let go. A body that is not finished closes the connection: the provider stops."""
         if not self.finished and self.error is None:
@@ -243,6 +253,10 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self.is_open = False
         self._transport.abort()
+
+    def pause(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         if not self._transport.is_closing():

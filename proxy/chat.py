@@ -4,7 +4,6 @@ import asyncio
 from typing import assert_never
 
 from billing.types import Ask
-from config.kit import clock
 from config.kit.money import ceil_div
 from paywalls.decisions import (
     Allowed,
@@ -88,7 +87,8 @@ async def make_plan(call: Call, chat: Chat, offers: list[Offer]) -> Plan:
         for offer in offers
     )
     bound += extra.prompt_tokens
-    await _check_prompt(call, offers[0], bound)
+    if prompt_caps := _caps(call, "prompt_tokens"):
+        await _check_prompt(call, offers[0], bound, *min(prompt_caps))
     plan = _priced(call, chat, offers, extra, bound=bound, prompt_tokens=bound)
     if call.max_cost_nanos is not None and plan.estimate.least_nanos > call.max_cost_nanos:
         plan = await recount(call, plan)
@@ -178,19 +178,18 @@ def _ask(call: Call, plan: Plan) -> Ask:
             "feature": call.feature,
             "run": call.run,
             "streamed": plan.chat.stream,
-            "started_at": clock.wire(call.started_at),
+            "started_at": call.started_at,
         },
         idempotency_key=key.digest if key else None,
         fingerprint=key.fingerprint if key else None,
     )
 
 
-async def _check_prompt(call: Call, offer: Offer, bound: int) -> None:
+async def _check_prompt(call: Call, offer: Offer, bound: int, cap: int, subject: str) -> None:
     """Refuse a prompt that is longer than a limit of the developer's.
 
     Raises: TokenLimitError.
     """
-    cap, subject = min(_caps(call, "prompt_tokens"), default=(bound, ""))
     if bound <= cap or await count_prompt(call, offer) <= cap:
         return
     raise TokenLimitError(
@@ -211,6 +210,8 @@ async def count_prompt(call: Call, offer: Offer) -> int:
 def _caps(call: Call, kind: str) -> list[tuple[int, str]]:
     """The limits of a kind that apply to a call, with whose they are."""
     paywall, key = call.caller.paywall, call.caller.key
+    if not (paywall.user_caps or key.caps or paywall.paywall_caps):
+        return []
     all_caps = (("user", paywall.user_caps), ("key", key.caps), ("paywall", paywall.paywall_caps))
     return [(caps[kind], subject) for subject, caps in all_caps if kind in caps]
 

@@ -70,13 +70,11 @@ def estimate(
     """
     assert rates, "nothing to choose from"
 
-    def worst(price: Rates, tokens: int) -> int:
-        output = (tokens + extra.predicted_tokens) * choices
-        tokens_nanos = worst_nanos(prompt_tokens=prompt_tokens, output_tokens=output, rates=price)
-        return tokens_nanos + tool_nanos(extra.tool_calls, price)
-
-    least = worst(rates[0], min(output_tokens, OUTPUT_TOKENS_LEAST))
-    want = max(worst(each, output_tokens) for each in rates)
+    predicted, calls = extra.predicted_tokens, extra.tool_calls
+    shortest = (min(output_tokens, OUTPUT_TOKENS_LEAST) + predicted) * choices
+    longest = (output_tokens + predicted) * choices
+    least = _worst_nanos(rates[0], prompt_tokens, shortest, calls)
+    want = max([_worst_nanos(each, prompt_tokens, longest, calls) for each in rates])
     if max_cost_nanos is not None:
         want = max(min(want, max_cost_nanos), least)
     assert 0 <= least <= want, (least, want)
@@ -90,10 +88,16 @@ def estimate(
     )
 
 
+def _worst_nanos(rates: Rates, prompt_tokens: int, output_tokens: int, tool_calls: int) -> int:
+    nanos = worst_nanos(prompt_tokens=prompt_tokens, output_tokens=output_tokens, rates=rates)
+    return nanos + tool_nanos(tool_calls, rates) if tool_calls else nanos
+
+
 def granted_output_tokens(estimated: Estimate, rates: Rates, *, granted_nanos: int) -> int:
     """How many output tokens of one choice a hold pays for; 0: not even one."""
+    tool_calls = estimated.extra.tool_calls
     affordable = affordable_output_tokens(
-        budget_nanos=granted_nanos - tool_nanos(estimated.extra.tool_calls, rates),
+        budget_nanos=granted_nanos - (tool_nanos(tool_calls, rates) if tool_calls else 0),
         prompt_tokens=estimated.prompt_tokens,
         rates=rates,
     )

@@ -37,9 +37,14 @@ class Loader:
         shared: T = await asyncio.shield(running)
         return shared
 
+    @property
+    def waiting(self) -> int:
+        """How much work there is."""
+        return len(self._running)
+
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
-        self._threads.shutdown()
+        """Wait for what runs, forget what has not begun, and end the threads."""
+        self._threads.shutdown(cancel_futures=True)
 
     def _apart[T](self, work: Callable[[], T]) -> T:
         """Work on the thread's own connection, which stays open only while more work waits.

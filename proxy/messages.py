@@ -96,17 +96,21 @@ async def worded(call: Call, notice: Notice) -> Notice:
 def notice_of(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
     """What the user is told, in the paywall's own words."""
     paywall = call.caller.paywall
-    url = _link(decision.user_id)
+    url: str | None = _link(decision.user_id)
     balance: int | None = None
     if isinstance(decision, NeedsTopUp):
         event = templates.Event.INSUFFICIENT_FUNDS
         status = "debt" if decision.debt else "topup_required"
         reason = "debt" if decision.debt else "insufficient_balance"
         balance = decision.balance_nanos
+        if call.caller.key.livemode in call.caller.snapshot.stopped_modes:
+            event, reason, url = templates.Event.PAYMENTS_UNAVAILABLE, "payments_unavailable", None
     else:
         event = templates.Event.AUTHORIZATION_REQUIRED
         status = reason = "cap_reached" if decision.cap_reached else "authorization_required"
-    text = templates.render(paywall.templates[event], url=url, name=paywall.name)
+    text = templates.render(
+        paywall.templates[event], url=url or settings.BASE_URL, name=paywall.name
+    )
     return Notice(
         event=event.value,
         status=status,

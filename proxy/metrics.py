@@ -12,6 +12,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -23,10 +24,12 @@ from prometheus_client.core import (
     Metric,
 )
 
+from billing.backlog import Backlog
 from billing.database import retries
 from billing.reads import Books
 from config.kit import clock
 from config.kit.money import NANOS
+from proxy import backlog
 from proxy.requests import Exchange
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
@@ -47,17 +50,18 @@ class RequestLog:
         """Add a line; facts never hold prompts, keys or the end user's id."""
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
-        moment = clock.wire(clock.now())
-        self._lines.append(orjson.dumps({"event": "request", "timestamp": moment, **facts}))
+        line = {"event": "request", "timestamp": clock.now(), **facts}
+        self._lines.append(orjson.dumps(line, option=orjson.OPT_UTC_Z))
         if len(self._lines) >= LINES_MAX:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been noted."""
+        """Write what has been noted; a full disk costs these lines, and no request."""
         lines, self._lines = self._lines, []
         if lines:
-            sys.stderr.buffer.write(b"\n".join(lines) + b"\n")
-            sys.stderr.buffer.flush()
+            with suppress(OSError):
+                sys.stderr.buffer.write(b"\n".join(lines) + b"\n")
+                sys.stderr.buffer.flush()
 
 
 class Durations:
@@ -89,6 +93,7 @@ class Metrics:
         self.in_flight = 0
         self.holds_open = 0
         self.books = Books(broken={}, read_at=-math.inf)
+        self.backlog = Backlog(read_at=-math.inf)
         self._requests: Counter[tuple[str, int]] = Counter()
         self._durations: dict[str, Durations] = {}
         self._decisions: Counter[str] = Counter()
@@ -162,6 +167,7 @@ class Metrics:
         settles.add_metric([], self._settles.buckets(), self._settles.total_s)
         yield settles
         yield from _of_books(self.books)
+        yield from backlog.families(self.backlog)
         yield GaugeMetricFamily("paywalls_requests_in_flight", "Running now.", self.in_flight)
         yield GaugeMetricFamily("paywalls_holds_open", "Holds of this process.", self.holds_open)
 

@@ -1,7 +1,7 @@
 """From a raw request to a call: headers, key, body and user, in that order, each refused early."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -9,7 +9,7 @@ from config.kit import clock
 from config.kit.errors import InvalidRequestError
 from config.kit.limits import LABEL_CHARS_MAX, QUERY_FIELDS_MAX
 from config.kit.money import parse_nanos
-from config.protocol import PASS_ON
+from config.protocol import ARRIVED, PASS_ON
 from proxy import auth, body, idempotency, identity
 from proxy.requests import Call, Exchange, Headers
 from proxy.router import Endpoint, Match
@@ -48,6 +48,7 @@ async def read_call(
     Raises: PaywallsError of every kind that the edge has; ClientGoneError.
     """
     scope = exchange.scope
+    extensions = scope.get("extensions", {})
     headers = read_headers(scope["headers"])
     query = read_query(scope["query_string"]) if scope["query_string"] else {}
     caller = await auth.authenticate(snapshots, headers)
@@ -67,7 +68,7 @@ async def read_call(
         caller=caller,
         receive=exchange.receive,
         send=exchange.send,
-        pass_on=scope.get("extensions", {}).get(PASS_ON),
+        pass_on=extensions.get(PASS_ON),
         feature=_label(headers, "x-paywall-feature"),
         run=_label(headers, "x-paywall-run"),
         error_mode=_error_mode(headers, default=caller.key.error_mode),
@@ -75,7 +76,7 @@ async def read_call(
         facts=exchange.facts,
     )
     if endpoint.body != "none":
-        await _read_body(call, endpoint)
+        await _read_body(call, endpoint, extensions.get(ARRIVED))
     if endpoint.needs_user:
         call.user = _user(call, match.user)
     if endpoint.moves_money:
@@ -125,9 +126,13 @@ def read_query(sent: bytes) -> dict[str, str]:
     return query
 
 
-async def _read_body(call: Call, endpoint: Endpoint) -> None:
-    body.check_headers(call.headers, bytes_max=endpoint.body_bytes_max)
-    call.raw = await body.read(call.receive, bytes_max=endpoint.body_bytes_max)
+async def _read_body(
+    call: Call, endpoint: Endpoint, arrived: Callable[[], bytes | None] | None
+) -> None:
+    bytes_max = endpoint.body_bytes_max
+    body.check_headers(call.headers, bytes_max=bytes_max)
+    raw = body.taken(arrived, bytes_max=bytes_max)
+    call.raw = await body.read(call.receive, bytes_max=bytes_max) if raw is None else raw
     if call.raw or endpoint.body == "required":
         call.body = body.parse(call.raw)
 

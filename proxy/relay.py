@@ -22,6 +22,8 @@ from proxy.watch import Watch
 PROVIDERS_OWN: Final = ("cost", "cost_details", "is_byok")
 """What some providers add to a usage: their price, which is not the user's."""
 
+OWN_NAMES: Final = re.compile(b'"(?:%b)"' % "|".join(PROVIDERS_OWN).encode())
+
 BURST_S: Final = 0.0005
 """Events that come faster than this go on together: a send for each costs more than all else. What
 comes at the pace of tokens is never held."""
@@ -181,7 +183,7 @@ async def _pump(
         if sieve.has_ended:
             return
         if loop.time() - short.last < BURST_S:
-            await asyncio.sleep(BURST_S)
+            await reply.gather(BURST_S)
         short.last = loop.time()
     block = sieve.rest()
     if block:

@@ -13,6 +13,7 @@ _PLAN: Final = {
     "interval": {"enum": ["day", "week", "month", "year"]},
     "intervalCount": COUNT,
     "rollover": _FLAG,
+    "drip": _FLAG,
     "entitlements": listed(TEXT),
 }
 _OWN: Final = {
@@ -21,6 +22,7 @@ _OWN: Final = {
     "status": TEXT,
     "currentPeriodEnd": {"oneOf": [TIME, {"type": "null"}]},
     "cancelAtPeriodEnd": _FLAG,
+    "nextCreditAt": {"oneOf": [TIME, {"type": "null"}]},
 }
 _USER: Final = ("userQuery", "userHeader")
 
@@ -69,7 +71,7 @@ OPERATIONS: Final = (
         body=record({"code": TEXT}, {"user": USER}),
         example={"user": "acme:user_123", "code": "WELCOME-5"},
         parameters=("userHeader",),
-        statuses=WITH_BODY,
+        statuses=(*WITH_BODY, 429),
     ),
     Operation(
         path="/user/portal",

@@ -168,8 +168,8 @@ CHARGE_ANSWER: Final = record(
     {"success": {"type": "boolean"}, "message": TEXT},
     {
         "transactionId": TEXT,
-        "url": {"type": "string", "format": "uri"},
-        "reason": {"enum": ["insufficient_balance", "debt"]},
+        "url": {"type": ["string", "null"], "format": "uri"},
+        "reason": {"enum": ["insufficient_balance", "debt", "payments_unavailable"]},
     },
 )
 CONNECTED: Final = record(

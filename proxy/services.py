@@ -21,7 +21,7 @@ SETTLE_GRACE_S: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The long-lived objects of one process."""
+    """The long-lived objects of one process. outside: for work that waits for others' servers."""
 
     gate: Gate
     reads: Reads
@@ -29,6 +29,7 @@ class Services:
     snapshots: Snapshots
     metrics: Metrics
     loader: Loader
+    outside: Loader
 
     @classmethod
     async def open(cls) -> Self:
@@ -46,6 +47,7 @@ class Services:
             snapshots=Snapshots(),
             metrics=Metrics(),
             loader=Loader(),
+            outside=Loader(),
         )
         await services.gate.open()
         await services.snapshots.open()
@@ -58,5 +60,6 @@ class Services:
         await self.snapshots.close()
         await self.upstream.close()
         self.loader.close()
+        self.outside.close()
         if self.metrics.log is not None:
             self.metrics.log.flush()

@@ -16,6 +16,7 @@ from uuid import UUID
 from django.conf import settings
 
 from billing.errors import GateUnavailableError
+from billing.stripe import stops
 from billing.types import Payer
 from billing.webhooks import listening
 from billing.webhooks.listening import NOBODY, Listening
@@ -40,11 +41,12 @@ class Snapshot:
     """A paywall's catalogue and prices at one time, shared by its keys.
 
     models_json: answers of `/v1/models` by what a key may see, filled by that route.
+    stopped_modes: the modes (`livemode`) in which nobody can pay just now.
     """
 
     __slots__ = (
         "_features", "_loader", "_rates", "_words", "catalogue", "listening", "loaded",
-        "models_json", "paywall",
+        "models_json", "paywall", "stopped_modes",
     )  # fmt: skip
 
     def __init__(
@@ -54,10 +56,12 @@ class Snapshot:
         loader: Loader,
         listening: Listening = NOBODY,
         words: Words | None = None,
+        stopped_modes: frozenset[bool] = frozenset(),
     ) -> None:
         self.paywall = paywall
         self.catalogue = catalogue
         self.listening = listening
+        self.stopped_modes = stopped_modes
         self._words = words
         self.loaded = time.monotonic()
         self.models_json: dict[object, bytes] = {}
@@ -288,8 +292,8 @@ def _load(
     paywall, key = found
     snapshot = known.get(paywall.id)
     if snapshot is None or snapshot.loaded + ttl_s < time.monotonic():
-        hearing = listening.load(paywall.id)
-        snapshot = Snapshot(paywall, catalog.load(paywall.id), loader, hearing, words)
+        hearing, stopped = listening.load(paywall.id), stops.stopped_modes(paywall.id)
+        snapshot = Snapshot(paywall, catalog.load(paywall.id), loader, hearing, words, stopped)
     deadline = NEVER if key.left is None else time.monotonic() + key.left.total_seconds()
     names = {"paywall": ids.encode("pw", paywall.id), "key": ids.encode("key", key.id)}
     return Caller(paywall, key, snapshot.catalogue, snapshot, deadline, names)

@@ -41,7 +41,8 @@ async def answer(exchange: Exchange, services: Services | None, *, is_draining: 
         if services is not None:
             metrics = services.metrics
             metrics.holds_open = services.gate.holds_open
-            metrics.books = await books.latest(metrics.books, services.reads)
+            metrics.books = await books.latest(metrics.books, services.reads.books)
+            metrics.backlog = await books.latest(metrics.backlog, services.reads.backlog)
             text = metrics.exposition()
         await write(exchange.send, 200, text, headers, (b"content-type", CONTENT_TYPE))
 

@@ -50,8 +50,9 @@ class Watch:
         _traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()  # Kept, it and this would hold each other until a collection.
         if not self._was_cancelled:
             return
         is_ours = self._task.uncancel() == 0

@@ -71,7 +71,9 @@ class EventForm(forms.Form):
 class ActAdmin[M: models.Model](ReadOnlyAdmin[M]):
     """A page with a form that acts on one row."""
 
-    act_form: type[AccountForm | EventForm]
+    act_form: type[Any]
+    """A form with `act(row, actor)`, which does it and says what came of it."""
+
     act_title: str
     readonly_fields = ("act_link",)
 
@@ -127,7 +129,7 @@ class StripeAccountAdmin(ActAdmin[StripeAccount]):
     """The Stripe keys of paywalls, and what is wrong with them."""
 
     list_display = ("id_", "paywall", "key", "livemode", "is_active", "trouble", "act_link")
-    list_filter = ("is_active", "livemode")
+    list_filter = ("is_active", "livemode", ("stopped_at", admin.EmptyFieldListFilter))
     list_select_related = ("paywall",)
     id_fields = ("pk", "paywall_id")
     search_fields = ("endpoint_id",)
@@ -144,7 +146,8 @@ class StripeAccountAdmin(ActAdmin[StripeAccount]):
     @override
     def facts(self, row: StripeAccount) -> list[tuple[str, str]]:
         found = [(each.name, "ok" if each.ok else each.message) for each in connect.findings(row)]
-        return [("Key", str(row)), ("Takes payments", "yes" if row.is_active else "no"), *found]
+        takes = row.is_active and row.stopped_at is None
+        return [("Key", str(row)), ("Takes payments", "yes" if takes else "no"), *found]
 
 
 @admin.register(InboxEvent)

@@ -40,6 +40,9 @@ FIRST_UNITS: Final = (10, 25, 50)
 ABOVE_LEAST: Final = 5
 """The first suggestion is at least so many times what Stripe charges at least."""
 
+MOST_TIMES: Final = 100
+"""The most of one payment is usually so many times the first suggestion."""
+
 MOST_MINOR: Final = 99_999_999
 """Eight digits are the most that Stripe takes in most currencies."""
 
@@ -92,8 +95,11 @@ def share(credit_nanos: int, part_minor: int, whole_minor: int) -> int:
     return ceil_div(credit_nanos * part_minor, whole_minor) if part_minor else 0
 
 
-def shares(credit_nanos: int, parts_minor: Iterable[int], whole_minor: int) -> list[int]:
-    """What each of several parts, in their order, takes back of a credit.
+def shares(
+    credit_nanos: int, parts_minor: Iterable[int], whole_minor: int, *, spare_nanos: int = 0
+) -> list[int]:
+    """What each of several parts, in their order, takes back of a credit. spare_nanos: of the
+    credit, what was not given yet; it goes first, and there is nothing of it to take back.
 
     Each takes what the share of their sum grows by, so together they never pass the credit, and
     meet it when they meet the whole. What passes the whole (a payment that was refunded and
@@ -101,11 +107,13 @@ def shares(credit_nanos: int, parts_minor: Iterable[int], whole_minor: int) -> l
 
     >>> shares(10, [1, 1, 1], 3), shares(10, [2, 2], 3), shares(10, [0, 3], 3)
     ([4, 3, 3], [7, 3], [0, 10])
+    >>> shares(10, [1, 1, 1], 3, spare_nanos=5)
+    [0, 2, 3]
     """
     taken, before, found = 0, 0, []
     for part in parts_minor:
         taken = min(taken + part, whole_minor)
-        upto = share(credit_nanos, taken, whole_minor)
+        upto = max(share(credit_nanos, taken, whole_minor) - spare_nanos, 0)
         found.append(upto - before)
         before = upto
     return found
@@ -120,6 +128,11 @@ def suggestions(currency: str) -> tuple[int, ...]:
     while FIRST_UNITS[0] * scale * NANOS < floor:
         scale *= 10
     return tuple(units * scale * NANOS for units in FIRST_UNITS)
+
+
+def usual_most(currency: str) -> int:
+    """The most of one payment where nobody chose any. Nanos."""
+    return suggestions(currency)[0] * MOST_TIMES
 
 
 def shown(nanos: int, currency: str) -> str:

@@ -30,7 +30,17 @@ class PaymentSettings(models.Model):
     origins = models.JSONField(
         default=list, blank=True, help_text="where people may be sent back to: https://app.example"
     )
-    low_balance_nanos = models.BigIntegerField(null=True, blank=True)
+    low_balance_nanos = models.BigIntegerField(
+        null=True, blank=True, help_text="a balance that falls below it is told; empty: none is"
+    )
+    low_balance_mail = models.BooleanField(default=True, help_text="to the owners, once a day")
+    notices_mailed_at = models.DateTimeField(null=True, editable=False)
+    refills = models.BooleanField(
+        default=False, help_text="people may save a card for automatic top-ups"
+    )
+
+    class Meta:
+        verbose_name_plural = "payment settings"
 
     def __str__(self) -> str:
         return f"payments of {self.paywall}"
@@ -107,6 +117,9 @@ class Plan(models.Model):
             models.CheckConstraint(
                 condition=Q(price_minor__gte=0, credit_nanos__gte=0), name="plan_amounts"
             ),
+            models.CheckConstraint(
+                condition=Q(drips=False) | Q(interval="year"), name="plan_drips_of_a_year"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -117,6 +130,11 @@ class Plan(models.Model):
         """`every month`, `every 3 months`."""
         count = self.interval_count
         return f"every {count} {self.interval}s" if count > 1 else f"every {self.interval}"
+
+    @property
+    def credit_rhythm(self) -> str:
+        """How often the credit comes."""
+        return "every month" if self.drips else self.rhythm
 
 
 class Promo(models.Model):
@@ -135,6 +153,7 @@ class Promo(models.Model):
 
     class Meta:
         db_table = "billing_promo"
+        verbose_name = "promotion code"
         constraints = [
             models.UniqueConstraint(fields=["paywall", "code"], name="promo_code_once"),
             models.CheckConstraint(
@@ -144,3 +163,16 @@ class Promo(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+
+class PromoTries(models.Model):
+    """How often one subject (a user, a paywall) has tried codes that give nothing."""
+
+    subject = models.UUIDField(primary_key=True)
+    spent_until = models.DateTimeField(help_text="each try moves it on: see promo_tries.py")
+
+    class Meta:
+        db_table = "billing_promo_tries"
+
+    def __str__(self) -> str:
+        return f"tries of {self.subject}"

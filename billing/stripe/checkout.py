@@ -4,14 +4,18 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import stripe
-import structlog
 from django.conf import settings
 from django.db.models import F
 
-from billing.stripe import client, orders, pace
-from billing.stripe.errors import StripeFailedError, StripeKeyError, translated
+from billing.stripe import client, orders, pace, stops
+from billing.stripe.errors import (
+    StripeFailedError,
+    StripeKeyError,
+    StripeRefusedError,
+    translated,
+)
 from billing.stripe.fulfil import fulfil
-from billing.stripe.models import Customer, Order, StripeAccount
+from billing.stripe.models import Customer, Order
 from billing.stripe.naming import ORDER, metadata_of
 from config.kit.db import forbid_transaction
 from paywalls import links
@@ -19,8 +23,6 @@ from paywalls.models import EndUser
 
 if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
-
-log = structlog.get_logger(__name__)
 
 KEY_IN_USE: Final = "idempotency_key_in_use"
 LOOK_BACK_MAX: Final = 100
@@ -45,23 +47,19 @@ def open_page(order: Order) -> Order:
     forbid_transaction()
     pace.take(order.account)
     try:
-        if order.session_id is None:
+        if order.session_id is None and order.account.is_active:
             return _make(order)
         # Somebody may have paid it on another screen.
         order = fulfil(order)
-        if order.status != Order.Status.EXPIRED:
+        # An open page of an account that was replaced is not offered any more; paid, it counts.
+        is_left = order.status == Order.Status.OPEN and not order.account.is_active
+        if order.status != Order.Status.EXPIRED and not is_left:
             return order
         successor = orders.start(order.user, orders.again(order))
         return _make(successor) if successor.session_id is None else successor
     except StripeKeyError as error:
-        note_trouble(order.account, error)
+        stops.note_trouble(order.account, error)
         raise
-
-
-def note_trouble(account: StripeAccount, error: StripeFailedError) -> None:
-    """The key does not work any more: its owner sees it, and so do messages to users."""
-    log.error("stripe.key_trouble", account=account.public_id, error=error.code)
-    StripeAccount.objects.filter(pk=account.pk).update(trouble=error.message[:200])
 
 
 def _make(order: Order) -> Order:
@@ -69,7 +67,7 @@ def _make(order: Order) -> Order:
     try:
         session = _create(order)
     except StripeFailedError as error:
-        if not _is_stored(error):
+        if not is_stored(error):
             raise
         # This answer is all that the key gives for a day, so the next call needs another one.
         Order.objects.filter(pk=order.pk, attempt=order.attempt).update(attempt=F("attempt") + 1)
@@ -85,14 +83,32 @@ def _make(order: Order) -> Order:
 
 def _create(order: Order) -> stripe.checkout.Session:
     """Raises: StripeFailedError."""
+    params, key = params_of(order), f"order:{order.pk}:{order.attempt}"
+    try:
+        return _session(order, params, key)
+    except StripeRefusedError as error:
+        if "customer" not in params or not is_about_customer(error):
+            raise
+    # Somebody has deleted the customer at Stripe: people pay as if for the first time.
+    for name in ("customer", "customer_update"):
+        params.pop(name, None)
+    return _session(order, params, f"{key}:anew")
+
+
+def _session(order: Order, params: dict[str, Any], key: str) -> stripe.checkout.Session:
     with translated():
         return client.client_of(order.account).v1.checkout.sessions.create(
-            cast("SessionCreateParams", params_of(order)),
-            {"idempotency_key": f"order:{order.pk}:{order.attempt}"},
+            cast("SessionCreateParams", params), {"idempotency_key": key}
         )
 
 
-def _is_stored(error: StripeFailedError) -> bool:
+def is_about_customer(error: StripeRefusedError) -> bool:
+    """Whether Stripe does not know the customer any more."""
+    cause = error.__cause__
+    return isinstance(cause, stripe.InvalidRequestError) and cause.param == "customer"
+
+
+def is_stored(error: StripeFailedError) -> bool:
     """Whether the same idempotency key would only bring this failure again.
 
     Source: docs.stripe.com/api/idempotent_requests: errors of the server are kept, and so are the
@@ -144,6 +160,9 @@ def params_of(order: Order) -> dict[str, Any]:
         params["subscription_data"] = {"metadata": metadata}
         return params
     params["payment_intent_data"] = {"metadata": metadata, "description": order.public_id}
+    if order.saves_card:
+        params["payment_intent_data"]["setup_future_usage"] = "off_session"
+        params["allowed_payment_method_types"] = ["card"]
     params["submit_type"] = "pay"
     if how.invoices:
         params["invoice_creation"] = {"enabled": True, "invoice_data": {"metadata": metadata}}

@@ -6,6 +6,7 @@ account without a webhook gets one when it is examined next.
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Final
 
 import stripe
@@ -13,7 +14,7 @@ import structlog
 from django.db import transaction
 
 from billing.stripe import client as clients
-from billing.stripe import doctor, endpoint
+from billing.stripe import doctor, endpoint, stops
 from billing.stripe.doctor import Check
 from billing.stripe.errors import (
     StripeBusyError,
@@ -39,7 +40,7 @@ KNOWN_MAX: Final = 5
 
 SAVED: Final = (
     *("sealed_key", "key_prefix", "key_last_four"),
-    *("checks", "trouble", "checked_at", "is_active"),
+    *("checks", "trouble", "told_at", "checked_at", "is_active"),
 )
 
 
@@ -79,9 +80,19 @@ def check(account: StripeAccount) -> StripeAccount:
 
 
 def check_all() -> int:
-    """Examines every active key; returns how many have trouble. One does not stop the others."""
+    """Examines every active key; returns how many have trouble."""
+    return _check_each(StripeAccount.objects.filter(is_active=True).select_related("paywall"))
+
+
+def mind_stopped() -> int:
+    """Looks whether people can pay again; returns through how many accounts they still cannot."""
+    return _check_each(stops.due())
+
+
+def _check_each(accounts: Iterable[StripeAccount]) -> int:
+    """One does not stop the others."""
     troubled = 0
-    for account in StripeAccount.objects.filter(is_active=True).select_related("paywall"):
+    for account in accounts:
         try:
             troubled += bool(check(account).trouble)
         except StripeBusyError:
@@ -189,6 +200,8 @@ def _finish(account: StripeAccount, checks: list[Check]) -> StripeAccount:
         pass  # One of the findings names it.
     except StripeFailedError as error:
         checks = [*checks, doctor.no_webhook(error)]
+    if account.stopped_at and not doctor.stops_sales(checks):
+        checks = [*checks, *stops.trial(account)]
     return _note(account, checks)
 
 
@@ -196,7 +209,12 @@ def _note(account: StripeAccount, checks: list[Check]) -> StripeAccount:
     account.checks = [each.as_dict() for each in checks]
     account.trouble = doctor.trouble_of(checks)
     account.checked_at = clock.now()
-    account.save(update_fields=["checks", "trouble", "checked_at"])
+    was_stopped, is_stopped = account.stopped_at is not None, doctor.stops_sales(checks)
+    if is_stopped != was_stopped:
+        account.stopped_at = clock.now() if is_stopped else None
+    if not account.trouble or (is_stopped and not was_stopped):
+        account.told_at = None
+    account.save(update_fields=["checks", "trouble", "checked_at", "stopped_at", "told_at"])
     if account.trouble:
         log.error("stripe.key_trouble", account=account.public_id, trouble=account.trouble)
     return account
@@ -251,6 +269,7 @@ def _save(
         account.checks = [each.as_dict() for each in checks]
         account.trouble = doctor.trouble_of(checks)
         account.checked_at, account.is_active = clock.now(), True
+        account.told_at = clock.now()  # By the answer, which names what is missing.
         if known is None:
             account.save(force_insert=True)
         else:

@@ -15,6 +15,11 @@ from billing.stripe.errors import ours
 from config.kit.errors import PaywallsError
 
 MISSING: Final = re.compile(r"Having the '([a-z_]{1,80})' permission")
+KEY: Final = "Key"
+PAYMENT: Final = "Payment"
+SALES: Final = frozenset({KEY, PAYMENT, "Checkout Sessions: write", "PaymentIntents: write"})
+"""Findings without which nobody can pay."""
+
 NOBODY: Final = "paywalls_permission_probe"
 """The end of ids that belong to nothing."""
 
@@ -93,7 +98,19 @@ PROBES: Final[tuple[tuple[str, str, Probe], ...]] = (
         "the page where people change their plan or card",
         lambda c: c.v1.billing_portal.sessions.create({"customer": f"cus_{NOBODY}"}),
     ),
+    (
+        "SetupIntents: read",
+        "saving a card without a payment",
+        lambda c: c.v1.setup_intents.list({"limit": 1}),
+    ),
+    (
+        "Payment Methods: write",
+        "forgetting a saved card",
+        lambda c: c.v1.payment_methods.detach(f"pm_{NOBODY}"),
+    ),
 )
+ADVICE: Final = frozenset({"SetupIntents: read", "Payment Methods: write"})
+"""Of use where people may save a card; payments work without."""
 
 
 def examine(client: stripe.StripeClient) -> list[Check]:
@@ -108,7 +125,8 @@ def _probe(client: stripe.StripeClient, name: str, need: str, call: Probe) -> Ch
     try:
         call(client)
     except stripe.PermissionError as error:
-        return Check(name=name, need=need, ok=False, message=_missing(name, str(error)))
+        message, stops = _missing(name, str(error)), name not in ADVICE
+        return Check(name=name, need=need, ok=False, message=message, stops=stops)
     except stripe.InvalidRequestError:
         return Check(name=name, need=need, ok=True)  # It was allowed to look, and found nobody.
     except stripe.StripeError as error:
@@ -128,9 +146,14 @@ def trouble_of(checks: list[Check]) -> str:
     return f"To be repaired: {', '.join(names)}"[:200] if names else ""
 
 
+def stops_sales(checks: list[Check]) -> bool:
+    """Whether nobody can pay: there would be no page, or what was paid could not be seen."""
+    return any(check.name in SALES and not check.ok for check in checks)
+
+
 def unexpected(error: PaywallsError) -> Check:
     """A finding that ends an examination: the key as a whole."""
-    return Check(name="Key", need="everything", ok=False, message=error.message)
+    return Check(name=KEY, need="everything", ok=False, message=error.message)
 
 
 def no_webhook(error: PaywallsError) -> Check:

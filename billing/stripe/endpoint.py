@@ -71,7 +71,7 @@ def make(account: StripeAccount, note: Callable[[str], None] = lambda _secret: N
     changed: dict[str, Any] = {
         "endpoint_id": made.id,
         "sealed_secret": crypto.seal(
-            secret.encode(), context=_context(account), keys=settings.ENCRYPTION_KEYS
+            secret.encode(), context=seal_context(account), keys=settings.ENCRYPTION_KEYS
         ),
         "heard_at": None,
     }
@@ -143,7 +143,7 @@ def has_blank_secret(account: StripeAccount) -> bool:
 
 def _opened(account: StripeAccount, sealed: bytes) -> str | None:
     try:
-        plain = crypto.unseal(sealed, context=_context(account), keys=settings.ENCRYPTION_KEYS)
+        plain = crypto.unseal(sealed, context=seal_context(account), keys=settings.ENCRYPTION_KEYS)
     except crypto.SealError:
         return None
     return plain.decode().strip()
@@ -204,5 +204,6 @@ def _fits(endpoint: stripe.WebhookEndpoint, account: StripeAccount) -> bool:
     )
 
 
-def _context(account: StripeAccount) -> str:
+def seal_context(account: StripeAccount) -> str:
+    """What the secrets are bound to."""
     return f"stripe-webhook:{account.paywall_id}:{account.id}"

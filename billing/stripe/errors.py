@@ -38,6 +38,12 @@ class StripePermissionError(StripeKeyError):
     code: ClassVar[str] = "payment_key_lacks_permission"
 
 
+class StripeAccountError(StripeKeyError):
+    """Stripe does not let the account take payments: it is not activated, or restricted."""
+
+    code: ClassVar[str] = "payment_account_restricted"
+
+
 class StripeRefusedError(StripeFailedError):
     """Stripe understood the call and says no; the same call never works."""
 
@@ -74,6 +80,10 @@ OURS: Final[tuple[tuple[type[Exception], type[StripeFailedError], str], ...]] = 
 )
 
 
+RESTRICTED: Final = frozenset({"account_invalid", "testmode_charges_only"})
+"""Source: docs.stripe.com/error-codes."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raises: StripeFailedError, one of its kinds, in the place of the SDK's exceptions."""
@@ -86,6 +96,8 @@ def translated() -> Iterator[None]:
 def ours(error: stripe.StripeError) -> StripeFailedError:
     """Our exception for one of the SDK's. Its text never holds a key or an address."""
     kind, sentence = next((kind, text) for theirs, kind, text in OURS if isinstance(error, theirs))
+    if error.code in RESTRICTED:
+        kind, sentence = StripeAccountError, "Stripe lets this account take no payments."
     said = (error.user_message or "")[:MESSAGE_CHARS_MAX]
     details = {"stripe_code": error.code} if error.code else {}
     return kind(f"{sentence} {said}".strip(), details=details)

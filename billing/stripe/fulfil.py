@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import structlog
@@ -13,7 +13,7 @@ from django.db import transaction
 
 from billing import movements
 from billing.movements import Reason
-from billing.stripe import amounts, client, plans, reversals
+from billing.stripe import agreements, amounts, cards, client, plans, reversals
 from billing.stripe.errors import translated
 from billing.stripe.models import Order, StripeAccount
 from billing.stripe.naming import ORDER, PAYWALL, id_of
@@ -37,7 +37,10 @@ type Stage = Literal["open", "pending", "paid", "free", "expired", "failed", "ca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """What Stripe says. Amounts in minor units: before, and after tax and coupons."""
+    """What Stripe says. Amounts in minor units: before, and after tax and coupons.
+
+    problem: why the bank did not pay. card: as the charge describes it; empty for other methods.
+    """
 
     stage: Stage
     ref: str
@@ -52,6 +55,10 @@ class Payment:
     payment_intent_id: str = ""
     invoice_id: str = ""
     receipt_url: str = ""
+    problem: str = ""
+    method_id: str = ""
+    customer_id: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fulfil(order: Order, account: StripeAccount | None = None) -> Order:
@@ -69,7 +76,9 @@ def fulfil(order: Order, account: StripeAccount | None = None) -> Order:
     if status != Order.Status.PAID:
         return _mark(order, status, reason, payment)
     if order.kind == Order.Kind.PLAN and payment.invoice_id:
-        plans.take_invoice(account or order.account, payment.invoice_id)
+        taken = plans.take_invoice(account or order.account, payment.invoice_id)
+        if taken.state == "quarantined":
+            return _mark(order, Order.Status.QUARANTINED, taken.reason, payment)
     try:
         return _book(order, payment)
     except PaywallsError as error:
@@ -80,7 +89,7 @@ def fulfil(order: Order, account: StripeAccount | None = None) -> Order:
 def judge(order: Order, payment: Payment) -> tuple[Order.Status, str]:
     """What becomes of the order: only what was ordered, and is paid, is fulfilled."""
     if payment.stage not in ("paid", "free"):
-        return Order.Status(payment.stage), ""
+        return Order.Status(payment.stage), payment.problem
     wrong = {
         "mode": (payment.livemode, order.livemode),
         "paywall": (payment.paywall, ids.encode("pw", order.paywall_id)),
@@ -120,6 +129,9 @@ def of_session(session: Mapping[str, Any]) -> Payment:
         payment_intent_id=intent.get("id", ""),
         invoice_id=id_of(session.get("invoice")),
         receipt_url=charge.get("receipt_url") or "",
+        method_id=id_of(intent.get("payment_method")),
+        customer_id=id_of(session.get("customer")),
+        card=(charge.get("payment_method_details") or {}).get("card") or {},
     )
 
 
@@ -130,6 +142,7 @@ def of_intent(intent: Mapping[str, Any]) -> Payment:
         "processing": "pending",
         "canceled": "canceled",
         "requires_payment_method": "failed",
+        "requires_action": "failed",  # Nobody is there to answer the bank.
     }
     metadata = intent.get("metadata") or {}
     charge = intent.get("latest_charge") or {}
@@ -144,6 +157,7 @@ def of_intent(intent: Mapping[str, Any]) -> Payment:
         total_minor=intent["amount_received"],
         payment_intent_id=intent["id"],
         receipt_url=charge.get("receipt_url") or "",
+        problem=(intent.get("last_payment_error") or {}).get("message") or "",
     )
 
 
@@ -187,6 +201,10 @@ def _book(order: Order, payment: Payment) -> Order:
         row.save(update_fields=BOOKED)
         if row.session_id:
             _tell(row, payment)
+        if row.saves_card:
+            cards.keep(row, payment.method_id, payment.customer_id, payment.card)
+        if row.agreement_id:
+            agreements.paid(row)
         reversals.settle(row)
     return row
 
@@ -213,6 +231,8 @@ def _mark(order: Order, status: Order.Status, reason: str, payment: Payment) -> 
             row.status, row.reason = status, reason[:300]
             row.payment_intent_id = payment.payment_intent_id or row.payment_intent_id
             row.save(update_fields=["status", "reason", "payment_intent_id"])
+            if row.agreement_id and status == Order.Status.FAILED:
+                agreements.declined(row, reason)
     return row
 
 

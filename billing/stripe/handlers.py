@@ -31,6 +31,8 @@ WARNING: Final = "billing.stripe.reversals.on_warning"
 INVOICE: Final = "billing.stripe.plans.on_invoice"
 SUBSCRIPTION: Final = "billing.stripe.plans.on_subscription"
 DELETED: Final = "billing.stripe.endpoint.on_customer_deleted"
+SETUP: Final = "billing.stripe.cards.on_setup"
+DETACHED: Final = "billing.stripe.cards.on_detached"
 
 # By name, because handlers know the modules that know this one.
 EVENT_TYPES: Final = {
@@ -56,6 +58,8 @@ EVENT_TYPES: Final = {
     "customer.subscription.updated": SUBSCRIPTION,
     "customer.subscription.deleted": SUBSCRIPTION,
     "customer.deleted": DELETED,
+    "setup_intent.succeeded": SETUP,
+    "payment_method.detached": DETACHED,
 }
 
 

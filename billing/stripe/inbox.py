@@ -5,6 +5,8 @@ forged, old or reordered one can at most make us look.
 """
 
 import datetime as dt
+import traceback
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -85,7 +87,11 @@ def process_due() -> int:
 
 
 def process(event: InboxEvent) -> Outcome | None:
-    """Does what the event asks for; None when it could not be done yet."""
+    """Does what the event asks for; None when it could not be done yet.
+
+    A mistake of ours in one event neither loses it nor stops the others: it is tried again like one
+    that Stripe did not answer, and put aside for somebody in the end.
+    """
     if event.tries > TRIES_MAX:  # The worker ended within each of them.
         outcome = Outcome("quarantined", f"{TRIES_MAX} tries ended without an answer")
         end(event, outcome)
@@ -94,7 +100,11 @@ def process(event: InboxEvent) -> Outcome | None:
         outcome = handle(event)
     except StripeFailedError as error:
         log.warning("stripe.event_waits", event_id=event.event_id, error=error.code)
-        _try_later(event, error)
+        _try_later(event, error.message)
+        return None
+    except Exception as error:  # Ours: the outermost handler of an event.
+        log.exception("stripe.event_failed", event_id=event.event_id, type=event.type)
+        _try_later(event, _what(error))
         return None
     end(event, outcome)
     return outcome
@@ -144,13 +154,22 @@ def _claim() -> InboxEvent | None:
     return event
 
 
-def _try_later(event: InboxEvent, error: PaywallsError) -> None:
+def _what(error: Exception) -> str:
+    """An exception by its type and place; what it says may hold what is nobody's business."""
+    if isinstance(error, PaywallsError):
+        return f"{type(error).__name__}: {error.message}"
+    places = traceback.extract_tb(error.__traceback__)
+    ours = [place for place in places if "site-packages" not in place.filename]
+    return f"{type(error).__name__} in {Path(ours[-1].filename).name}, line {ours[-1].lineno}"
+
+
+def _try_later(event: InboxEvent, reason: str) -> None:
     if event.tries >= TRIES_MAX:
-        end(event, Outcome("quarantined", f"{event.tries} tries: {error.message}"))
+        end(event, Outcome("quarantined", f"{event.tries} tries: {reason}"))
         return
     pause = min(PAUSE_S * 2 ** (event.tries - 1), PAUSE_S_MAX)
     InboxEvent.objects.filter(pk=event.pk, state=InboxEvent.State.RECEIVED).update(
-        reason=error.message[:300], next_at=clock.now() + dt.timedelta(seconds=pause)
+        reason=reason[:300], next_at=clock.now() + dt.timedelta(seconds=pause)
     )
 
 

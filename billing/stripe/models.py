@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.stripe.catalog import Pack, Plan
+from billing.stripe.refill_models import RefillAgreement
 from config.kit import clock, ids
 from paywalls.models import EndUser, Paywall
 
@@ -35,6 +36,12 @@ class StripeAccount(models.Model):
     checked_at = models.DateTimeField(null=True, blank=True)
     heard_at = models.DateTimeField(null=True, blank=True, help_text="last verified event")
     trouble = models.CharField(max_length=200, blank=True, help_text="empty: payments work")
+    stopped_at = models.DateTimeField(
+        null=True, blank=True, help_text="since when nobody can pay; empty: people can"
+    )
+    told_at = models.DateTimeField(
+        null=True, blank=True, help_text="when the owners were told of the trouble"
+    )
     reconciled_at = models.DateTimeField(null=True, blank=True)
     paced_until = models.DateTimeField(default=clock.now, help_text="calls are spread: pace.py")
     is_active = models.BooleanField(default=True)
@@ -57,19 +64,15 @@ class StripeAccount(models.Model):
 
 
 class Customer(models.Model):
-    """An end user at Stripe, and what was agreed about the saved card."""
+    """An end user at Stripe, and the card that they saved there."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     account = models.ForeignKey(StripeAccount, on_delete=models.PROTECT, related_name="customers")
     user = models.ForeignKey(EndUser, on_delete=models.PROTECT, related_name="customers")
     customer_id = models.CharField(max_length=255, help_text="cus_…")
     payment_method_id = models.CharField(max_length=255, blank=True, help_text="pm_…: saved card")
-    refill_below_nanos = models.BigIntegerField(null=True, blank=True)
-    refill_nanos = models.BigIntegerField(null=True, blank=True)
-    refill_month_most_nanos = models.BigIntegerField(null=True, blank=True)
-    consented_at = models.DateTimeField(null=True, blank=True)
-    consent = models.JSONField(default=dict, blank=True, help_text="the words, page and address")
-    refill_trouble = models.CharField(max_length=200, blank=True)
+    card_brand = models.CharField(max_length=32, blank=True, help_text="visa, …")
+    card_last_four = models.CharField(max_length=4, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -114,6 +117,10 @@ class Order(models.Model):
     kind = models.CharField(max_length=8, choices=Kind)
     pack = models.ForeignKey(Pack, null=True, on_delete=models.PROTECT, related_name="+")
     plan = models.ForeignKey(Plan, null=True, on_delete=models.PROTECT, related_name="+")
+    agreement = models.ForeignKey(
+        RefillAgreement, null=True, on_delete=models.PROTECT, related_name="orders"
+    )
+    saves_card = models.BooleanField(default=False, help_text="for automatic top-ups")
     price_minor = models.BigIntegerField(help_text="what Stripe is asked to take, before tax")
     currency = models.CharField(max_length=3, help_text="upper case")
     credit_nanos = models.BigIntegerField()
@@ -150,10 +157,15 @@ class Order(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["account", "user", "kind", "price_minor", "pack", "plan"],
+                fields=["account", "user", "kind", "price_minor", "pack", "plan", "saves_card"],
                 condition=Q(status="open", kind__in=["topup", "pack", "plan"]),
                 nulls_distinct=False,
                 name="order_open_once",
+            ),
+            models.UniqueConstraint(
+                fields=["user"],
+                condition=Q(kind="refill", status__in=["open", "pending"]),
+                name="refill_open_once",
             ),
             models.CheckConstraint(
                 condition=Q(price_minor__gte=0, credit_nanos__gte=0, bonus_nanos__gte=0),
@@ -161,6 +173,11 @@ class Order(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(status="paid") | Q(paid_at__isnull=False), name="order_paid_when"
+            ),
+            models.UniqueConstraint(
+                fields=["paywall", "invoice_id"],
+                condition=Q(kind="plan", session_id=None),
+                name="order_cycle_once",
             ),
         ]
 
@@ -186,8 +203,7 @@ class PlanSubscription(models.Model):
     current_period_start = models.DateTimeField(null=True)
     current_period_end = models.DateTimeField(null=True)
     cancel_at_period_end = models.BooleanField(default=False)
-    drip_from = models.DateTimeField(null=True, help_text="start of the paid cycle that drips")
-    drip_next_at = models.DateTimeField(null=True, db_index=True)
+    ended_at = models.DateTimeField(null=True, help_text="when it was over, not its last cycle")
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now)
 
@@ -196,6 +212,47 @@ class PlanSubscription(models.Model):
 
     def __str__(self) -> str:
         return self.subscription_id
+
+
+class Drip(models.Model):
+    """A paid cycle whose credit comes month by month: how far it is. `order` is the cycle's own,
+    for the credit of all months.
+    """
+
+    order = models.OneToOneField(
+        Order, primary_key=True, on_delete=models.PROTECT, related_name="drip"
+    )
+    subscription = models.ForeignKey(
+        PlanSubscription, on_delete=models.PROTECT, related_name="drips"
+    )
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    until = models.DateTimeField(help_text="no month begins then or later: earlier if it is ended")
+    month_nanos = models.BigIntegerField()
+    months = models.PositiveSmallIntegerField()
+    resets = models.BooleanField(help_text="what is left ends with the month")
+    given = models.PositiveSmallIntegerField(default=0, help_text="months so far")
+    given_nanos = models.BigIntegerField(default=0)
+    next_at = models.DateTimeField(null=True, help_text="when to look again; empty: it rests")
+
+    class Meta:
+        db_table = "billing_drip"
+        indexes = [
+            models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="drip_due"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    month_nanos__gt=0,
+                    given__lte=models.F("months"),
+                    given_nanos__lte=models.F("month_nanos") * models.F("months"),
+                ),
+                name="drip_amounts",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.given} of {self.months} months of {self.order_id}"
 
 
 class InboxEvent(models.Model):
@@ -230,6 +287,9 @@ class InboxEvent(models.Model):
                 fields=["next_at"], condition=Q(state="received"), name="stripe_event_due"
             ),
             models.Index(fields=["account", "id"], name="stripe_event_of_account"),
+            models.Index(
+                fields=["id"], condition=Q(state="quarantined"), name="stripe_event_quarantined"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -74,9 +74,9 @@ class OrderAdmin(ReadOnlyAdmin[Order]):
     list_display = ("id_", "status", "kind", "price", "credit_", "act_link", "reason", "created_at")
     list_filter = ("status", "kind", "livemode")
     list_select_related = ("paywall", "user")
-    id_fields = ("pk", "user_id", "paywall_id", "transaction_id")
+    id_fields = ("pk", "user_id", "paywall_id", "transaction_id", "agreement_id")
     search_fields = ("session_id", "payment_intent_id")
-    search_help_text = "ord_… or usr_…, or Stripe's cs_… or pi_…"
+    search_help_text = "ord_…, usr_… or refill_…, or Stripe's cs_… or pi_…"
     readonly_fields = ("act_link",)
     exclude = ("session_url",)
     when_empty = "An order is made when somebody clicks the link of a message."

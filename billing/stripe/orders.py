@@ -3,13 +3,13 @@
 An order that is open is reused: one for each user and thing, by a constraint.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db import transaction
 
-from billing.stripe import amounts, client, fulfil, plans
+from billing.stripe import amounts, cards, client, fulfil, plans
 from billing.stripe.catalog import Pack, PaymentSettings, Plan
 from billing.stripe.errors import translated
 from billing.stripe.handlers import Outcome
@@ -41,7 +41,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What somebody wants to buy. The URLs are the app's, checked by `return_url`."""
+    """What somebody wants to buy. The URLs are the app's, checked by `return_url`.
+
+    saves_card: for automatic top-ups, as the payer agreed.
+    """
 
     kind: Order.Kind
     price_minor: int
@@ -49,6 +52,7 @@ class Draft:
     bonus_nanos: int = 0
     pack: Pack | None = None
     plan: Plan | None = None
+    saves_card: bool = False
     success_url: str = ""
     cancel_url: str = ""
 
@@ -112,7 +116,7 @@ def terms_of(settings: PaymentSettings) -> Terms:
     step = amounts.nanos_of_minor(currency)
     is_usual = settings._state.adding  # noqa: SLF001 - Django's documented way to ask.
     least = max(settings.least_nanos, amounts.LEAST_MINOR.get(currency, 1) * step)
-    most = settings.most_nanos if not is_usual else usual[0] * 100
+    most = settings.most_nanos if not is_usual else amounts.usual_most(currency)
     suggested = tuple(n for n in settings.suggested_nanos or usual if least <= n <= most)
     return Terms(
         currency=currency,
@@ -179,7 +183,8 @@ def again(order: Order) -> Draft:
         return pack(order.pack, **urls)
     if order.plan:
         return plan(order.plan, **urls)
-    return topup(terms_of(settings_of(order.paywall)), order.credit_nanos, **urls)
+    amount = topup(terms_of(settings_of(order.paywall)), order.credit_nanos, **urls)
+    return replace(amount, saves_card=order.saves_card)
 
 
 def start(user: EndUser, draft: Draft) -> Order:
@@ -205,6 +210,7 @@ def start(user: EndUser, draft: Draft) -> Order:
             "price_minor": draft.price_minor,
             "pack": draft.pack,
             "plan": draft.plan,
+            "saves_card": draft.saves_card,
             "status": Order.Status.OPEN,
         }
         promised = {
@@ -260,6 +266,8 @@ def on_session(event: InboxEvent) -> Outcome:
     if order is None:
         with translated():
             session = client.client_of(event.account).v1.checkout.sessions.retrieve(event.object_id)
+        if session.mode == "setup":
+            return cards.take_session(event.account, session.to_dict())
         found = order_named(event.account, session.to_dict().get("metadata"))
         if isinstance(found, Outcome):
             return found

@@ -3,6 +3,7 @@
 Only the invoices of a subscription's start and of its renewals do (`GRANTING`). A change in the
 middle of a cycle moves money at Stripe alone: the next cycle brings the new plan's credit. An
 invoice that was marked as paid outside of Stripe counts, a trial's, which costs nothing, does not.
+A yearly plan may bring its credit month by month: `drips`.
 """
 
 import datetime as dt
@@ -15,7 +16,7 @@ from django.db import transaction
 
 from billing import movements
 from billing.movements import Reason
-from billing.stripe import client, reversals
+from billing.stripe import client, drips, reversals
 from billing.stripe.catalog import Plan
 from billing.stripe.errors import translated
 from billing.stripe.handlers import Outcome
@@ -40,10 +41,6 @@ TOLD: Final = {
     "past_due": "paywall.subscription.past_due",
     "canceled": "paywall.subscription.canceled",
 }
-
-GRACE: Final = dt.timedelta(hours=2)
-"""Left-overs outlive their cycle by this: Stripe takes the next one's money an hour after it began.
-Source: docs.stripe.com/billing/subscriptions/webhooks (invoices are finalized an hour later)."""
 
 
 def on_invoice(event: InboxEvent) -> Outcome:
@@ -146,7 +143,7 @@ def _grant(order: Order, invoice: Mapping[str, Any], line: Mapping[str, Any]) ->
             plan=plan,
             price_minor=line["amount"],
             currency=order.currency,
-            credit_nanos=credit,
+            credit_nanos=credit * drips.months_of(plan),
             status=Order.Status.PAID,
             paid_at=clock.now(),
             paid_minor=invoice["amount_paid"],
@@ -154,19 +151,25 @@ def _grant(order: Order, invoice: Mapping[str, Any], line: Mapping[str, Any]) ->
             receipt_url=invoice.get("hosted_invoice_url") or "",
             **_cycle(invoice),
         )
-        _credit(row, plan, line["period"])
+        subscription_id = id_of(invoice["parent"]["subscription_details"]["subscription"])
+        starts, ends = (_moment(line["period"][name]) for name in ("start", "end"))
+        if plan.drips:
+            kept = PlanSubscription.objects.get(subscription_id=subscription_id)
+            drips.begin(row, kept, credit, starts, ends)
+        else:
+            _credit(row, plan, starts, ends)
         reversals.settle(row)
         if invoice["billing_reason"] == "subscription_cycle":
-            subscription_id = id_of(invoice["parent"]["subscription_details"]["subscription"])
             _tell(row, "paywall.subscription.renewed", subscription_id)
     return Outcome("done", f"{row.public_id}: {plan.name}")
 
 
-def _credit(row: Order, plan: Plan, period: Mapping[str, int]) -> None:
+def _credit(row: Order, plan: Plan, starts: dt.datetime, ends: dt.datetime) -> None:
+    assert row.paid_at is not None, row
     why = Reason(
         actor=ACTOR,
         reason=f"Plan {row.public_id}",
-        ref=f"{row.invoice_id}:{period['start']}",
+        ref=f"{row.invoice_id}:{int(starts.timestamp())}",
         metadata={"plan": ids.encode("plan", plan.pk)},
     )
     moved = movements.cycle(
@@ -175,16 +178,10 @@ def _credit(row: Order, plan: Plan, period: Mapping[str, int]) -> None:
         row.credit_nanos,
         why,
         livemode=row.livemode,
-        expires_at=lapses_at(period, clock.now()) if plan.resets else None,
+        expires_at=drips.lapses_at(starts, ends, row.paid_at) if plan.resets else None,
     )
     row.transaction_id = moved.transaction_id
     row.save(update_fields=["transaction_id"])
-
-
-def lapses_at(period: Mapping[str, int], now: dt.datetime) -> dt.datetime:
-    """When a cycle's credit ends; what is paid after its cycle lasts as long as one from now."""
-    start, end = (dt.datetime.fromtimestamp(period[name], dt.UTC) for name in ("start", "end"))
-    return (end if end > now else now + (end - start)) + GRACE
 
 
 def price_of(line: Mapping[str, Any]) -> tuple[str, int | None]:
@@ -241,13 +238,15 @@ def _keep(order: Order, plan: Plan, subscription: Mapping[str, Any]) -> None:
         "current_period_start": _moment(item["current_period_start"]),
         "current_period_end": _moment(item["current_period_end"]),
         "cancel_at_period_end": subscription["cancel_at_period_end"],
+        "ended_at": _moment(ended) if (ended := subscription.get("ended_at")) else None,
         "updated_at": clock.now(),
     }
-    PlanSubscription.objects.update_or_create(
+    kept, _ = PlanSubscription.objects.update_or_create(
         subscription_id=subscription["id"],
         defaults=now,
         create_defaults={**now, "account": order.account, "user": order.user},
     )
+    drips.cut(kept)
     if subscription["status"] != was and (type_ := TOLD.get(subscription["status"])):
         _tell(order, type_, subscription["id"], plan)
 

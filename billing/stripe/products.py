@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from billing.stripe import amounts, client
+from billing.stripe import amounts, client, drips
 from billing.stripe.catalog import Pack, Plan
 from billing.stripe.errors import translated
 from billing.stripe.models import StripeAccount
@@ -23,6 +23,8 @@ from paywalls.models import Paywall
 CREDITS: Final = "includedCredits"
 ROLLOVER: Final = "rollover"
 ENTITLEMENTS: Final = "entitlements"
+DRIP: Final = "drip"
+MONTHLY: Final = "monthly"
 PAGE: Final = 100
 PRICES_MAX: Final = 1_000
 INTERVALS_MAX: Final = 36
@@ -35,13 +37,14 @@ type Product = Pack | Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a plan is. credit: for each cycle."""
+    """What a plan is. credit: for each cycle; if it drips, for each month of a yearly one."""
 
     price_nanos: int
     credit_nanos: int
     interval: str
     interval_count: int = 1
     resets: bool = True
+    drips: bool = False
     entitlements: Sequence[str] = ()
 
 
@@ -90,15 +93,19 @@ def add_plan(paywall: Paywall, name: str, terms: Terms, *, actor: str) -> Plan:
         raise InvalidRequestError("A cycle is a day, week, month or year.", param="every")
     if not 1 <= terms.interval_count <= INTERVALS_MAX:
         raise InvalidRequestError(f"At most {INTERVALS_MAX} in one cycle.", param="count")
+    if terms.drips and terms.interval != Plan.Interval.YEAR:
+        raise InvalidRequestError("Only a yearly plan gives its credit by months.", param="drip")
+    months = drips.MONTHS * terms.interval_count if terms.drips else 1
     made = Plan.objects.create(
         paywall=paywall,
         name=read_name(name, param="name"),
         price_minor=amounts.to_minor(terms.price_nanos, paywall.currency),
         currency=paywall.currency,
-        credit_nanos=_credit(terms.credit_nanos),
+        credit_nanos=_credit(terms.credit_nanos, months),
         interval=terms.interval,
         interval_count=terms.interval_count,
         resets=terms.resets,
+        drips=terms.drips,
         entitlements=_features(terms.entitlements),
     )
     _record(made, actor, "plan.added")
@@ -110,13 +117,25 @@ def stop_selling(paywall: Paywall, public_id: str, *, actor: str) -> Product:
 
     Raises: InvalidRequestError.
     """
+    return _switch(paywall, public_id, actor, is_active=False)
+
+
+def sell_again(paywall: Paywall, public_id: str, *, actor: str) -> Product:
+    """Puts what was taken off the page back, in the caller's transaction.
+
+    Raises: InvalidRequestError.
+    """
+    return _switch(paywall, public_id, actor, is_active=True)
+
+
+def _switch(paywall: Paywall, public_id: str, actor: str, *, is_active: bool) -> Product:
     audit.lock(paywall)
     for name, model in (("pack", Pack), ("plan", Plan)):
         row_id = ids.decode(name, public_id)
         found = row_id and model.objects.filter(paywall=paywall, pk=row_id).first()
         if found:
-            model.objects.filter(pk=found.pk).update(is_active=False)
-            _record(found, actor, f"{name}.closed")
+            model.objects.filter(pk=found.pk).update(is_active=is_active)
+            _record(found, actor, f"{name}.{'reopened' if is_active else 'closed'}")
             return found
     raise InvalidRequestError("There is no such pack or plan.", param="id")
 
@@ -183,6 +202,8 @@ def read_price(
     """
     recurring, metadata = price.get("recurring") or {}, price["metadata"]
     included = parse_nanos(said.strip()) or 0
+    dripped = metadata.get(DRIP)
+    months = drips.MONTHS * recurring.get("interval_count", 1) if dripped else 1
     wrong = {
         f"it is in {price['currency'].upper()}, the paywall in {currency}": (
             price["currency"].upper() != currency
@@ -192,8 +213,10 @@ def read_price(
         ),
         "it is metered": recurring.get("usage_type", "licensed") != "licensed",
         f"{CREDITS} is {said!r}, not a number of credits": (
-            not included or included % per_unit or included // per_unit > AMOUNT_NANOS_MAX
+            not included or included % per_unit or included // per_unit > AMOUNT_NANOS_MAX // months
         ),
+        f"{DRIP} is {dripped!r}, not {MONTHLY}": dripped not in (None, "", MONTHLY),
+        f"{DRIP} is for yearly prices": dripped and recurring.get("interval") != "year",
         f"{ROLLOVER} is neither true nor false": (
             metadata.get(ROLLOVER, "false") not in ("true", "false")
         ),
@@ -215,6 +238,7 @@ def read_price(
         "interval": recurring["interval"],
         "interval_count": recurring["interval_count"],
         "resets": metadata.get(ROLLOVER) != "true",
+        "drips": bool(dripped),
         "entitlements": [each for each in features if each],
     }
 
@@ -233,9 +257,10 @@ def _is_active(price: Mapping[str, Any]) -> bool:
     return bool(price["active"] and (not isinstance(product, Mapping) or product.get("active")))
 
 
-def _credit(nanos: int) -> int:
-    if not 0 < nanos <= AMOUNT_NANOS_MAX:
-        raise InvalidRequestError("The credit must be above 0.", param="credit")
+def _credit(nanos: int, times: int = 1) -> int:
+    if not 0 < nanos <= AMOUNT_NANOS_MAX // times:
+        most = format_nanos(AMOUNT_NANOS_MAX // times)
+        raise InvalidRequestError(f"The credit is above 0, and at most {most}.", param="credit")
     return nanos
 
 

@@ -14,8 +14,10 @@ from django.db.models.functions import Now
 
 from billing import movements
 from billing.movements import Reason
+from billing.stripe import promo_tries
 from billing.stripe.catalog import Promo
 from config.kit import clock, ids
+from config.kit.db import forbid_transaction
 from config.kit.errors import InvalidRequestError
 from config.kit.money import AMOUNT_NANOS_MAX, format_nanos
 from ledger.models import Transaction
@@ -80,14 +82,44 @@ def add(paywall: Paywall, code: str, terms: Terms, *, actor: str) -> Promo:
     return made
 
 
+def stop(paywall: Paywall, code: str, *, actor: str) -> Promo:
+    """Ends a code, in the caller's transaction; what it gave stays.
+
+    Raises: InvalidRequestError.
+    """
+    audit.lock(paywall)
+    found = Promo.objects.filter(paywall=paywall, code=code.strip().upper()).first()
+    if found is None:
+        raise InvalidRequestError("There is no such code.", param="code")
+    if found.is_active:
+        Promo.objects.filter(pk=found.pk).update(is_active=False)
+        subject = ids.encode("promo", found.pk)
+        audit.record(
+            paywall=paywall,
+            actor=actor,
+            action="promo.stopped",
+            subject=subject,
+            before={"uses": found.uses},
+        )
+    return found
+
+
 def redeem(user: EndUser, code: str) -> int:
     """Gives the code's credit; the nanos. Again it gives nothing more and answers the same.
 
-    `user.paywall` is loaded. Raises: PromoNotValidError.
+    `user.paywall` is loaded. Raises: PromoNotValidError, PromoTriesError.
     """
     name = code.strip().upper()
     if not CODE.fullmatch(name):
         raise PromoNotValidError
+    forbid_transaction()
+    promo_tries.take(user)
+    credit = _redeem(user, name)
+    promo_tries.give_back(user)
+    return credit
+
+
+def _redeem(user: EndUser, name: str) -> int:
     with transaction.atomic():
         promo = (
             Promo.objects.select_for_update(no_key=True)

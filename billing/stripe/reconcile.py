@@ -80,6 +80,8 @@ def reconcile_all() -> int:
             done += 1
         except StripeFailedError as error:
             log.warning("stripe.not_reconciled", account=account.public_id, error=error.code)
+        except Exception:  # A mistake of ours with one of them.
+            log.exception("stripe.not_reconciled", account=account.public_id)
     return done
 
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import F, Sum
+from django.db.models.functions import Now
 
 from billing import movements
 from billing.movements import Reason
 from billing.stripe import amounts, client
 from billing.stripe.errors import translated
 from billing.stripe.handlers import Outcome
-from billing.stripe.models import Customer, InboxEvent, Order, Reversal, StripeAccount
+from billing.stripe.models import Customer, Drip, InboxEvent, Order, Reversal, StripeAccount
 from billing.stripe.naming import id_of, metadata_of, of_account, order_named
 from billing.webhooks import outbox
 from billing.webhooks.events import Event
@@ -127,11 +128,22 @@ def settle(order: Order) -> None:
         return  # Nothing was credited: a plan's credit comes with its invoices.
     rows = list(order.reversals.select_for_update(no_key=True).order_by("id"))
     parts = [row.amount_minor for row in rows]
-    paid = amounts.shares(order.credit_nanos, parts, order.paid_minor)
+    drip = Drip.objects.filter(order=order).first()
+    spare = order.credit_nanos - drip.given_nanos if drip else 0
+    paid = amounts.shares(order.credit_nanos, parts, order.paid_minor, spare_nanos=spare)
     bonuses = amounts.shares(order.bonus_nanos, parts, order.paid_minor)
     for row, credit, bonus in zip(rows, paid, bonuses, strict=True):
         if (credit + bonus, bonus) != (row.booked_nanos, row.booked_bonus_nanos):
             _book(order, row, credit, bonus)
+    Drip.objects.filter(order=order, given__lt=F("months"), next_at=None).update(next_at=Now())
+
+
+def standing(order: Order) -> int:
+    """How much of the order's credit is not paid for any more. Nanos."""
+    taken = order.reversals.aggregate(sum=Sum("amount_minor"))["sum"] or 0
+    if not order.paid_minor:
+        return 0
+    return amounts.share(order.credit_nanos, min(taken, order.paid_minor), order.paid_minor)
 
 
 def refund(order: Order, amount_minor: int | None, *, actor: str, ref: str = "") -> Reversal:

@@ -18,7 +18,7 @@ import orjson
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
 
 from billing.webhooks import envelope, events, posthog, signing, subscriptions
 from billing.webhooks.network import TIMEOUT_S, Poster
@@ -179,6 +179,18 @@ def _disable(subscription_id: UUID, reason: str) -> None:
         subscriptions.disable(subscription_id, reason=reason)
     finally:
         connections.close_all()
+
+
+def note(counts: Mapping[str, int]) -> None:
+    """Add a run's counts to those of all runs."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO billing_delivery_total AS t (outcome, total) VALUES (%s, %s)
+            ON CONFLICT (outcome) DO UPDATE SET total = t.total + excluded.total
+            """,
+            sorted(counts.items()),
+        )
 
 
 async def run(dsn: str, *, run_s: float = RUN_S) -> Counter[str]:

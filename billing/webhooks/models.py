@@ -123,6 +123,21 @@ class Delivery(models.Model):
         return f"{self.type} {ids.encode('dly', self.id)}"
 
 
+class DeliveryTotal(models.Model):
+    """How many attempts to deliver had this outcome: success, retry, error."""
+
+    outcome = models.CharField(max_length=8, primary_key=True)
+    total = models.BigIntegerField(default=0)
+
+    class Meta:
+        app_label = "billing"
+        db_table = "billing_delivery_total"
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.total}"
+
+
 class EventMark(models.Model):
     """Told once: until the mark is taken away, or its day is past."""
 

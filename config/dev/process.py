@@ -13,6 +13,7 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 TAIL_LINES = 15
+TAIL_BYTES = 64 * 1024
 LOG_BYTES_MAX = 20 * 1024 * 1024
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -97,7 +98,10 @@ class Child:
         )
 
     def tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        with self.log.open("rb") as log:
+            log.seek(max(self.log.stat().st_size - TAIL_BYTES, 0))
+            text = log.read(TAIL_BYTES).decode(errors="replace")
+        lines = text.splitlines()[-TAIL_LINES:]
         return "\n".join(f"    {line}" for line in lines)
 
 

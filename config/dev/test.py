@@ -85,7 +85,7 @@ def in_parallel(arguments: list[str]) -> list[str]:
     """One process per core, unless one file is asked for or someone wants to watch."""
     if any(ALONE.fullmatch(argument) for argument in arguments):
         return []
-    return ["--numprocesses=auto", f"--maxprocesses={PROCESSES_MAX}"]
+    return ["--numprocesses=auto", f"--maxprocesses={PROCESSES_MAX}", "--dist=worksteal"]
 
 
 def start_database(folder: Path, children: list[Child]) -> str:

@@ -139,3 +139,9 @@ MESSAGE_BYTES_MAX: Final = 4_096
 
 EVENT_RETENTION_DAYS: Final = 90
 """Events and their deliveries; whole months are dropped, so up to 30 days more."""
+
+PROMO_TRIES_USER_MAX: Final = 10
+"""Codes that give nothing, an hour and user: above what somebody mistypes."""
+
+PROMO_TRIES_PAYWALL_MAX: Final = 1_000
+"""The same of all users of a paywall together: a guesser may have many."""

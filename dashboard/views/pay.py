@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from billing.stripe import amounts, checkout, orders, pace, promos
+from billing.stripe import amounts, checkout, orders, pace, promo_tries, promos, refill_rules
 from billing.stripe.catalog import Pack, Plan
 from billing.stripe.errors import StripeBusyError, StripeFailedError
 from billing.stripe.fulfil import fulfil
@@ -37,7 +37,7 @@ type Page = Callable[Concatenate[HttpRequest, EndUser, ...], HttpResponse]
 type View = Callable[..., HttpResponse]
 
 
-def _page(page: Page) -> View:
+def page_of_user(page: Page) -> View:
     """A page for the user that its address names, which nobody indexes, keeps or passes on."""
 
     @wraps(page)
@@ -54,7 +54,7 @@ def _page(page: Page) -> View:
 
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
-@_page
+@page_of_user
 def show(request: HttpRequest, user: EndUser, token: str) -> HttpResponse:
     """To Stripe at once where there is nothing to choose; else the choices.
 
@@ -67,7 +67,7 @@ def show(request: HttpRequest, user: EndUser, token: str) -> HttpResponse:
         return _chosen(request, user, token)
     sold = orders.sold(user.paywall)
     is_direct = not (sold.must_choose or sold.packs or sold.plans or "choose" in request.GET)
-    if is_direct and request.method == "GET" and not _is_prefetch(request):
+    if is_direct and request.method == "GET" and not is_prefetch(request):
         amount = sold.terms.suggested_nanos[0]
         return _to_stripe(
             request, user, token, lambda: checkout.click(user, orders.topup(sold.terms, amount))
@@ -76,20 +76,21 @@ def show(request: HttpRequest, user: EndUser, token: str) -> HttpResponse:
 
 
 @require_safe
-@_page
+@page_of_user
 def go(request: HttpRequest, user: EndUser, token: str, order_id: str) -> HttpResponse:
     """To Stripe's page of an order.
 
     Raises: Http404.
     """
     order = _order(user, order_id)
-    if order.status != Order.Status.OPEN or request.method == "HEAD" or _is_prefetch(request):
+    is_payable = order.status == Order.Status.OPEN and order.kind != Order.Kind.REFILL
+    if not is_payable or request.method == "HEAD" or is_prefetch(request):
         return redirect(_order_path(token, order))
     return _to_stripe(request, user, token, lambda: checkout.open_page(order))
 
 
 @require_safe
-@_page
+@page_of_user
 def follow(request: HttpRequest, user: EndUser, token: str, order_id: str) -> HttpResponse:
     """What became of an order; it asks Stripe itself, in case the news has not come.
 
@@ -111,6 +112,7 @@ def follow(request: HttpRequest, user: EndUser, token: str, order_id: str) -> Ht
         "follow_s": FOLLOW_S if order.status == Order.Status.OPEN else 0,
         "go_url": reverse("dashboard:pay-go", args=[token, order.public_id]),
         "choose_url": _choose_path(token),
+        "refill_url": reverse("dashboard:pay-refill", args=[token]),
     }
     return render(request, "pay/order.html", context)
 
@@ -132,6 +134,10 @@ def _redeemed(request: HttpRequest, user: EndUser, sold: orders.Sold) -> HttpRes
         credit = promos.redeem(user, request.POST["code"])
     except promos.PromoNotValidError as error:
         return _choices(request, user, sold, problem=error.message, status=422)
+    except promo_tries.PromoTriesError as error:
+        refused = _choices(request, user, sold, problem=error.message, status=error.status)
+        refused["Retry-After"] = str(error.retry_after_s)
+        return refused
     given = sold.in_credits(credit) or amounts.shown(credit, user.paywall.currency)
     return _choices(request, user, sold, news=f"{given} were added to your balance.")
 
@@ -161,7 +167,7 @@ def _to_stripe(
     try:
         order = work()
     except StripeFailedError as error:
-        return _trouble(request, user, error)
+        return trouble(request, user, error)
     except InvalidRequestError:
         return redirect(_choose_path(token))
     if order.status == Order.Status.OPEN and order.session_url:
@@ -195,6 +201,7 @@ def _choices(
         "takes_codes": promos.are_there(user.paywall),
         "own": request.POST.get("own", ""),
         "path": request.path,
+        "refill_url": f"{request.path}/refill" if refill_rules.is_shown(user) else "",
     }
     return render(request, "pay/choose.html", context, status=status)
 
@@ -209,10 +216,11 @@ def _offer(sold: orders.Sold, name: str, row: Pack | Plan) -> dict[str, str]:
         "credit": sold.in_credits(row.credit_nanos) or amounts.shown(row.credit_nanos, currency),
         "bonus": (sold.in_credits(bonus) or amounts.shown(bonus, currency)) if bonus else "",
         "every": row.rhythm if isinstance(row, Plan) else "",
+        "credit_every": row.credit_rhythm if isinstance(row, Plan) else "",
     }
 
 
-def _trouble(request: HttpRequest, user: EndUser, error: StripeFailedError) -> HttpResponse:
+def trouble(request: HttpRequest, user: EndUser, error: StripeFailedError) -> HttpResponse:
     """Payments do not work now. It tries again by itself where that can help."""
     is_busy = isinstance(error, StripeBusyError)
     context = {
@@ -248,7 +256,7 @@ def _choose_path(token: str) -> str:
     return f"{reverse('dashboard:pay', args=[token])}?choose=1"
 
 
-def _is_prefetch(request: HttpRequest) -> bool:
+def is_prefetch(request: HttpRequest) -> bool:
     """Browsers look ahead without anybody having clicked.
 
     Source: fetch.spec.whatwg.org, `Sec-Purpose`; the others are what older browsers send.

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from billing import receipts
 from billing.history import HistoryLine, history, totals
 from billing.receipts import Item
+from billing.stripe import refill_rules
 from config.kit import clock, ids
 from config.kit.money import format_nanos
 from dashboard.views.private import kept_private
@@ -100,13 +101,9 @@ def show_wallet(request: HttpRequest, token: str) -> HttpResponse:
 
     Raises: Http404 for a link that is not ours, or a page that is none.
     """
-    found = links.read_wallet_token(token)
-    user = found and EndUser.objects.select_related("paywall").filter(pk=found[0]).first()
-    if not found or not user or user.erased_at:
-        raise Http404
-    if clock.now() > found[1]:
-        gone = render(request, "expired.html", {"paywall_name": user.paywall.name}, status=410)
-        return kept_private(gone)
+    user = visitor(request, token)
+    if isinstance(user, HttpResponse):
+        return user
     page = history(user.wallet_id, before=_before(request))
     wallet = Account.objects.get(pk=user.wallet_id)
     path = reverse("dashboard:wallet", args=[token])
@@ -119,9 +116,26 @@ def show_wallet(request: HttpRequest, token: str) -> HttpResponse:
         "rows": [_row(line) for line in page.items],
         "totals": None if "before" in request.GET else _totals(user),
         "topup_url": links.checkout_url(user.pk),
+        "refill_url": reverse("dashboard:wallet-refill", args=[token]),
+        "has_refills": refill_rules.is_shown(user),
         "older_url": f"{path}?before={page.next}#activity" if page.next else "",
     }
     return kept_private(render(request, "wallet.html", context))
+
+
+def visitor(request: HttpRequest, token: str) -> EndUser | HttpResponse:
+    """Who the link names; or what to answer, once it is not good any more.
+
+    Raises: Http404 for a link that is not ours.
+    """
+    found = links.read_wallet_token(token)
+    user = found and EndUser.objects.select_related("paywall").filter(pk=found[0]).first()
+    if not found or not user or user.erased_at:
+        raise Http404
+    if clock.now() > found[1]:
+        gone = render(request, "expired.html", {"paywall_name": user.paywall.name}, status=410)
+        return kept_private(gone)
+    return user
 
 
 def _before(request: HttpRequest) -> int | None:

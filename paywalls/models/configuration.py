@@ -90,6 +90,7 @@ class MessageTemplate(models.Model):
         AUTHORIZATION_REQUIRED = "authorization_required"
         INSUFFICIENT_FUNDS = "insufficient_funds"
         MODEL_UNAVAILABLE = "model_unavailable"
+        PAYMENTS_UNAVAILABLE = "payments_unavailable"
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     paywall = models.ForeignKey(Paywall, on_delete=models.PROTECT, related_name="messages")
@@ -101,7 +102,12 @@ class MessageTemplate(models.Model):
             models.UniqueConstraint(fields=["paywall", "event"], name="message_once"),
             models.CheckConstraint(
                 condition=models.Q(
-                    event__in=["authorization_required", "insufficient_funds", "model_unavailable"]
+                    event__in=[
+                        "authorization_required",
+                        "insufficient_funds",
+                        "model_unavailable",
+                        "payments_unavailable",
+                    ]
                 ),
                 name="message_event_known",
             ),

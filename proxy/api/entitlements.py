@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from billing.stripe import plans, products
+from billing.stripe import drips, plans, products
 from config.kit import clock
 from paywalls.decisions import Refused
 from paywalls.models import EndUser
@@ -39,6 +39,7 @@ def _plans(user_id: UUID) -> dict[str, object]:
                     clock.wire(row.current_period_end) if row.current_period_end else None
                 ),
                 "cancelAtPeriodEnd": row.cancel_at_period_end,
+                "nextCreditAt": clock.wire(comes) if (comes := drips.comes_next(row)) else None,
             }
             for row in running
         ],

@@ -39,6 +39,7 @@ def _sold(paywall_id: UUID) -> dict[str, object]:
                 "interval": row.interval,
                 "intervalCount": row.interval_count,
                 "rollover": not row.resets,
+                "drip": row.drips,
                 "entitlements": row.entitlements,
             }
             for row in sold.plans

@@ -14,7 +14,7 @@ from proxy.services import Services
 async def create(services: Services, call: Call) -> None:
     """Give the user the credit of a code; a second time answers the same and gives nothing more.
 
-    Raises: InvalidRequestError; PromoNotValidError; what the gate refuses with.
+    Raises: InvalidRequestError; PromoNotValidError; PromoTriesError; what the gate refuses with.
     """
     code = call.body.get("code")
     if not isinstance(code, str):

@@ -16,6 +16,7 @@ from paywalls.decisions import Allowed, Limited, NeedsTopUp, Refused
 from paywalls.models import ApiKey, Paywall
 from tests.billing.conftest import TERMS, ask, bill, deposit
 from tests.billing.test_reaper import lapse_and_reap
+from tests.support.patience import PATIENCE_S
 
 POOL = 8
 """More than the test's pool has connections."""
@@ -79,7 +80,7 @@ class TestHeartbeat:
             gate.track(asked.request_id, fail)
             await failed.wait()
             gate.track(asked.request_id, progress)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not (await Hold.objects.aget(id=asked.request_id)).progress:  # noqa: ASYNC110
                     await asyncio.sleep(0)
         finally:
@@ -95,7 +96,7 @@ class TestHeartbeat:
             )
             deposits = [asyncio.ensure_future(deposit(gate, payer, 1)) for _ in range(POOL)]
             await asyncio.sleep(0)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE_S):
                 await gate.renew()
             assert not any(each.done() for each in deposits), "the pool was never full"
         await asyncio.gather(*deposits)
@@ -110,7 +111,7 @@ class TestHeartbeat:
             owner.execute(
                 "SELECT FROM ledger_hold WHERE id = %s FOR NO KEY UPDATE", [ending.request_id]
             )
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await gate.renew()
         kept = {
             each.id: each.progress

@@ -114,19 +114,6 @@ class TestReserve:
         await deposit(gate, payer, 1_000)
         assert await reads.balance(replace(payer, livemode=False)) == 0
 
-    async def test_a_caller_who_left_while_waiting_gets_the_hold_released(self, gate, payer):
-        await deposit(gate, payer, 1_000)
-        task = asyncio.create_task(gate.reserve(ask(payer, 400)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await gate._reserving.drained()
-        while gate._tasks:
-            await asyncio.wait(gate._tasks)
-        account = await wallet(payer)
-        assert (account.posted, account.held) == (1_000, 0)
-
 
 class TestCaps:
     async def test_a_daily_cap_bounds_holds_and_charges_together(self, gate, payer):

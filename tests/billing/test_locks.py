@@ -16,6 +16,7 @@ from billing.types import Payer
 from config.kit import ids
 from paywalls.models import ApiKey, Paywall, Team
 from tests.billing.conftest import TERMS, ask, bill, deposit
+from tests.support.patience import PATIENCE_S
 
 USERS = 8
 CAPS = {"requests_day": 10**9}
@@ -108,7 +109,7 @@ async def waiting(runtime: psycopg.Connection) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while runtime.execute(query).fetchone() == (0,):  # noqa: ASYNC110 - Of the database.
             await asyncio.sleep(0.01)
 

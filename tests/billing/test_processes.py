@@ -20,6 +20,7 @@ from ledger.models import Account, Entry
 from paywalls.models import EndUser, Paywall
 from tests.billing.conftest import ask, bill
 from tests.factories import PaywallFactory
+from tests.support.patience import PATIENCE_S
 
 WHY = Reason(actor="dev_1", reason="because")
 OPEN = "SELECT billing_revenue(%s, true)"
@@ -133,7 +134,7 @@ def see(connection: psycopg.Connection, paywall: Paywall) -> str:
 def _wait_until_it_waits(
     connection: psycopg.Connection, other: psycopg.Connection, call: Future[str]
 ) -> None:
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + PATIENCE_S
     while not _scalar(connection, WAITING, other.info.backend_pid):
         assert not call.done(), call.result()
         assert time.monotonic() < ends

@@ -1,44 +1,34 @@
 """The worker dies within a task, does one twice or not at all: the rows say what is left to do."""
 
-import asyncio
 import datetime as dt
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 import psycopg
 import pytest
 import redis
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import sync_to_async
 from celery.beat import Scheduler
-from django.conf import settings
-from django.db import connections
 from django.db.models import Count, Q
 
 from billing import movements, tasks
 from billing.gate import Gate
+from billing.models import PaywallDay
 from billing.types import Payer
 from config.celery import TIMETABLE, app
-from config.dev.process import Child
 from config.kit import clock
 from ledger.models import Account
 from paywalls.models import EndUser, Paywall
-from tests.billing.conftest import ask, deposit
-from tests.fakes.wire import Wire
-from tests.support.sources import ROOT
-from tests.support.streams import until
+from tests.billing.conftest import ask, bill, deposit
+from tests.support.worker import (
+    WALLET,
+    Work,
+    killed_after_its_commit,
+    killed_before_its_commit,
+    twice_at_once,
+)
 
-WAITING_FOR_ME = """
-    SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))
-"""
 WHY = movements.Reason(actor="dev_1", reason="because")
-SHORT = {"HOLD_LEASE_S": "2", "HOLD_HEARTBEAT_S": "0.5"}
-WORKER = ("--pool=solo", "--without-gossip", "--without-mingle", "--without-heartbeat")
 HOURS = dt.timedelta(hours=2)
 
 
@@ -59,7 +49,7 @@ async def lapse(gate: Gate, payer: Payer, owner: psycopg.Connection) -> UUID:
     )
     owner.execute(
         "INSERT INTO ledger_sweep (id, rolled_upto, last_at)"
-        " VALUES (1, 0, now() + interval '1 minute')"
+        " VALUES (1, 0, now() + interval '10 minutes')"
         " ON CONFLICT (id) DO UPDATE SET last_at = EXCLUDED.last_at, grace_until = NULL"
     )
     return await wallet_of(payer)
@@ -92,48 +82,37 @@ async def is_expired(wallet: UUID) -> bool:
     return bool(account.expiries)
 
 
-@dataclass(frozen=True)
-class Money:
-    """A task, something for it to do to a wallet, and whether that is done, once."""
-
-    task: Any
-    arrange: Callable[[Gate, Payer, psycopg.Connection], Awaitable[UUID]]
-    is_done: Callable[[UUID], Awaitable[bool]]
-
-    async def run(self) -> None:
-        """As the worker runs it."""
-        await sync_to_async(self.task)()
+async def add_up(gate: Gate, payer: Payer, owner: psycopg.Connection) -> UUID:
+    """A paywall with a chat of today that its days do not count yet."""
+    await sync_to_async(tasks.roll_up)()
+    await deposit(gate, payer, 1_000)
+    asked = ask(payer, 300)
+    await gate.reserve(asked)
+    await gate.settle(bill(asked, 200))
+    return payer.paywall_id
 
 
-MONEY = pytest.mark.parametrize(
-    "money",
+async def is_added_up(paywall: UUID) -> bool:
+    charged = [day.charged async for day in PaywallDay.objects.filter(paywall_id=paywall)]
+    assert charged in ([], [200])
+    return bool(charged)
+
+
+ADDING_UP = "SELECT FROM billing_rollup WHERE id = 1 FOR UPDATE"
+WORK = pytest.mark.parametrize(
+    ("task", "arrange", "is_done", "lock"),
     [
-        pytest.param(Money(tasks.reap_holds, lapse, is_reaped), id="reap_holds"),
-        pytest.param(Money(tasks.expire_lots, expire, is_expired), id="expire_lots"),
+        pytest.param(tasks.reap_holds, lapse, is_reaped, WALLET, id="reap_holds"),
+        pytest.param(tasks.expire_lots, expire, is_expired, WALLET, id="expire_lots"),
+        pytest.param(tasks.roll_up, add_up, is_added_up, ADDING_UP, id="roll_up"),
     ],
 )
 
 
-@asynccontextmanager
-async def worker(folder: Path, redis_url: str) -> AsyncIterator[Child]:
-    """A real one, in a process of its own."""
-    child = Child(
-        name="worker",
-        command=[sys.executable, "-m", "celery", "-A", "config", "worker", *WORKER],
-        log=folder / "worker.log",
-        environment={**os.environ, **SHORT, "REDIS_URL": redis_url},
-        folder=ROOT,
-    ).start()
-    try:
-        yield child
-    finally:
-        child.process.kill()
-        await asyncio.to_thread(child.process.wait)
-
-
-async def send(task: str) -> None:
-    with app.connection_for_write() as broker:
-        await asyncio.to_thread(app.send_task, task, connection=broker)
+@pytest.fixture
+async def work(gate, payer, owner, task, arrange, is_done, lock) -> Work:
+    key = await arrange(gate, payer, owner)
+    return Work(task, partial(is_done, key), key, lock)
 
 
 @pytest.fixture(autouse=True)
@@ -144,77 +123,24 @@ def as_in_the_worker(settings) -> None:
         valkey.flushdb()
 
 
-@MONEY
+@WORK
 @pytest.mark.slow
 @pytest.mark.proves("F42", "C9")
-async def test_killed_before_its_commit(gate, payer, owner, tmp_path, money):
-    """And the machine with it, so that PostgreSQL hears of it: all is as it was, and done later."""
-    wallet = await money.arrange(gate, payer, owner)
-    await send(money.task.name)
-    async with worker(tmp_path, settings.REDIS_URL) as child:
-        with owner.transaction():
-            lock(owner, wallet)
-            await until(lambda: is_waited_for(owner))
-            child.process.kill()
-            end_those_waiting(owner)
-    assert not await money.is_done(wallet)
-    await money.run()
-    assert await money.is_done(wallet)
-    await money.run()
-    assert await money.is_done(wallet)
+async def test_killed_before_its_commit(work, owner, tmp_path):
+    assert await killed_before_its_commit(work, owner, tmp_path)
 
 
-@MONEY
+@WORK
 @pytest.mark.slow
 @pytest.mark.proves("F42", "F43")
-async def test_killed_after_its_commit(gate, payer, owner, tmp_path, money):
-    """Before the broker hears that it is done, so that it is delivered again."""
-    wallet = await money.arrange(gate, payer, owner)
-    await send(money.task.name)
-    async with Wire(settings.REDIS_URL) as wire, worker(tmp_path, wire.url) as child:
-        with owner.transaction():
-            lock(owner, wallet)
-            await until(lambda: is_waited_for(owner))
-            wire.freeze()
-        await until(lambda: async_to_sync(money.is_done)(wallet))
-        child.process.kill()
-    await money.run()
-    assert await money.is_done(wallet)
+async def test_killed_after_its_commit(work, owner, tmp_path):
+    assert await killed_after_its_commit(work, owner, tmp_path)
 
 
-def is_waited_for(owner: psycopg.Connection) -> bool:
-    return bool(owner.execute(WAITING_FOR_ME).fetchall())
-
-
-def lock(owner: psycopg.Connection, wallet: UUID) -> None:
-    owner.execute("SELECT FROM ledger_account WHERE id = %s FOR NO KEY UPDATE", [wallet])
-
-
-def end_those_waiting(owner: psycopg.Connection) -> None:
-    """A superuser may; they roll back."""
-    with psycopg.connect(os.environ["TEST_ADMIN_URL"], autocommit=True) as admin:
-        for (pid,) in owner.execute(WAITING_FOR_ME).fetchall():
-            admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-
-
-@MONEY
+@WORK
 @pytest.mark.proves("F43")
-async def test_twice_at_once_and_none_left_in_the_queue(gate, payer, owner, money):
-    """What a task is to do is not in the queue: a purge loses nothing."""
-    wallet = await money.arrange(gate, payer, owner)
-    with owner.transaction():
-        lock(owner, wallet)
-        both = asyncio.gather(*(asyncio.to_thread(run_apart, money.task) for _ in range(2)))
-        await until(lambda: is_waited_for(owner))
-    await both
-    assert await money.is_done(wallet)
-
-
-def run_apart(task: Callable[[], object]) -> None:
-    try:
-        task()
-    finally:
-        connections.close_all()
+async def test_twice_at_once_and_none_left_in_the_queue(work, owner):
+    assert await twice_at_once(work, owner)
 
 
 @pytest.mark.proves("F44")

@@ -46,13 +46,13 @@ async def test_a_stream_that_is_let_go_stops_the_provider(client, shop, fake):
     asking = asyncio.create_task(
         client.chat.completions.create(model="fake-gated", messages=SAY, user=user, stream=True)
     )
-    await fake.wait_requests(timeout_s=5)
+    await fake.wait_requests()
     fake.release(5)
     stream = await asking
     async with stream:
         for _ in range(5):
             await anext(stream)
-    await fake.wait_closed(timeout_s=1)
+    await fake.wait_closed()
     await until(lambda: bool(shop.ends()))
     ((status, _, charged),) = shop.ends()
     assert status == "client_gone"
@@ -79,7 +79,7 @@ async def test_a_repeat_after_trouble_is_paid_once(client, shop, fake):
             model="model", messages=SAY, user=user, extra_headers={"Idempotency-Key": "mine"}
         )
     )
-    await fake.wait_requests(timeout_s=5)
+    await fake.wait_requests()
     fake.behaviour = "normal"
     answer = await asking
     assert answer.choices[0].message.content == "Hello there, this is fake."

@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import orjson
 
+from tests.support.patience import PATIENCE_S
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -78,7 +80,7 @@ class Sink:
     def url(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self.port}/hook"
 
-    def wait(self, count: int = 1, *, timeout_s: float = 5) -> None:
+    def wait(self, count: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many requests have arrived."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: len(self.seen) >= count, timeout_s)

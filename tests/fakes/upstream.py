@@ -21,6 +21,7 @@ import orjson
 
 from tests.fakes.answer import Answer, Behaviour, ClientLeftError, Reader, Seen
 from tests.fakes.behaviours import BEHAVIOURS
+from tests.support.patience import PATIENCE_S
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
 PREFIX = "fake-"
@@ -77,12 +78,12 @@ class FakeUpstream:
         for task in self._tasks:
             task.cancel()
 
-    async def wait_closed(self, count: int = 1, *, timeout_s: float = 1) -> None:
+    async def wait_closed(self, count: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many clients have closed before their answer was whole."""
         async with asyncio.timeout(timeout_s), self._left:
             await self._left.wait_for(lambda: self.closed >= count)
 
-    async def wait_requests(self, count: int = 1, *, timeout_s: float = 1) -> None:
+    async def wait_requests(self, count: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Wait until so many requests have arrived."""
         async with asyncio.timeout(timeout_s), self._left:
             await self._left.wait_for(lambda: len(self.requests) >= count)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.patience import PATIENCE_S
+
 HOST = "127.0.0.1"
 PIECE_BYTES = 65_536
 PARSE = re.compile(rb"P[\0-\xff]{4}([^\0]*)\0([^\0]+)\0")
@@ -36,7 +38,7 @@ class Stop:
 
     async def wait(self) -> None:
         """Returns when a line is there."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self.reached.wait()
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from tests.fakes.upstream import FakeUpstream
 from tests.fakes.wire import Wire
 from tests.support.aftermath import aftermath
+from tests.support.patience import PATIENCE_S
 from tests.support.product import Server, Shop, make_shop
 from tests.support.product_fixtures import Start, books, product, provider_port, start
 
@@ -39,5 +40,5 @@ async def there(shop: Shop, wire: Wire, start: Start) -> Shop:
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     """An app's client: no limit on connections, no proxy of the environment."""
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=20, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S, limits=limits, trust_env=False) as client:
         yield client

@@ -67,7 +67,7 @@ async def test_kill_9_costs_the_delivered_part_at_most(start, shop, http, fake):
     with unreachable() as nowhere:
         await sync_to_async(sell)(shop.paywall, nowhere, name="nowhere")
         stream = Stream(http, here, midway, GATED)
-        await fake.wait_requests(timeout_s=5)
+        await fake.wait_requests()
         fake.release(4)
         await stream.until(4)
         waiting = [
@@ -99,7 +99,7 @@ async def test_a_process_that_slept_past_its_lease_books_nothing_more(start, sho
     doomed = await asyncio.to_thread(start)
     user = await sync_to_async(shop.funded)()
     stream = Stream(http, shop.at(doomed), user, GATED)
-    await fake.wait_requests(timeout_s=5)
+    await fake.wait_requests()
     fake.release(4)
     await stream.until(4)
     await until(lambda: shop.holds(KEPT_FOUR) == 1)
@@ -119,13 +119,13 @@ async def test_a_process_that_slept_past_its_lease_books_nothing_more(start, sho
 @pytest.mark.slow
 @pytest.mark.proves("F34")
 async def test_sigterm_lets_streams_end_and_settles_those_that_do_not(start, shop, http, fake):
-    server = await asyncio.to_thread(start, DRAIN_S="2")
+    server = await asyncio.to_thread(start, DRAIN_S="5")
     here = shop.at(server)
     *users, last, alone = [await sync_to_async(shop.funded)() for _ in range(STREAMS + 2)]
     streams = [Stream(http, here, user, GATED) for user in users]
     stuck = Stream(http, here, last, "fake/fake-hang")
     whole = asyncio.create_task(chat(http, here, alone, GATED))
-    await fake.wait_requests(STREAMS + 2, timeout_s=10)
+    await fake.wait_requests(STREAMS + 2)
     await stuck.until(4)
     server.send(signal.SIGTERM)
     await until(lambda: not is_listening(server))

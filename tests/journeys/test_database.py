@@ -12,8 +12,6 @@ from tests.support.streams import Stream, until
 
 CALLERS = 10
 PAUSE_S = 0.02
-OUTAGE_S = 1.0
-"""Longer than what is tried again at once."""
 
 
 async def chat(http: httpx.AsyncClient, shop: Shop, user: str, **more: str) -> httpx.Response:
@@ -61,15 +59,14 @@ async def test_an_outage_under_load(there, http, fake, wire):
     """Who runs goes on, who comes is told to wait, and all is booked once it is back."""
     streaming, busy = [await sync_to_async(there.funded)() for _ in range(2)]
     stream = Stream(http, there, streaming, "fake-gated")
-    await fake.wait_requests(timeout_s=5)
+    await fake.wait_requests()
     fake.release(3)
     await stream.until(3)
     load = Load(http, there, busy)
     await load.until(200, more=20)
     await wire.cut()
     fake.release(100)
-    await asyncio.sleep(OUTAGE_S)
-    assert load.count(503)
+    await load.until(503, more=CALLERS)  # Past what is tried again at once.
     assert not stream.is_whole
     await wire.mend()
     await stream.end()

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from tests.journeys.test_crash import charged, chat
 from tests.support.island import living_on
+from tests.support.patience import PATIENCE_S
 from tests.support.product import CHARGE, MODEL, Shop, broken_promises, make_shop
 from tests.support.small_island import SmallIsland
 from tests.support.streams import until
@@ -42,7 +43,7 @@ async def test_the_disk_of_the_database_is_full(island, shop, http, fake):
     user = await sync_to_async(shop.funded)()
     answers = []
     with island.full():
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE_S):
             while not answers or answers[-1].status_code == 200:
                 answers.append(await chat(http, shop, user, MODEL))
         assert answers[-1].status_code == 503

@@ -21,7 +21,8 @@ BURST = 500
 CPU_S = 3.0
 """For a storm of keys: 30 µs each, on a busy machine."""
 
-WORSE_S = 0.5
+WORSE_S = 2.0
+"""A busy machine; behind a page's query somebody would wait for ten seconds."""
 
 
 async def seconds(http: httpx.AsyncClient, shop: Shop, user: str, *, chats: int) -> list[float]:
@@ -62,7 +63,7 @@ async def test_pages_whose_query_does_not_end(shop, http, owner):
         answers = await asyncio.gather(*pages)
         took = time.monotonic() - began
     assert {answer.status_code for answer in answers} == {500}
-    assert took < 2 * STATEMENT_MS / 1000
+    assert took < 4 * STATEMENT_MS / 1000
     assert shop.wallet(user) == Wallet(UNIT - 130 * CHARGE, 0)
 
 

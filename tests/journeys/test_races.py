@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tests.support.chats import request
+from tests.support.patience import PATIENCE_S
 from tests.support.product import CHARGE, MODEL, UNIT, Shop, Wallet
 
 STREAM_EVENTS = 9
@@ -91,7 +92,7 @@ async def hold_of_one(shop: Shop, http: httpx.AsyncClient, fake, more: dict[str,
     """What such a chat sets aside, in nanos."""
     user = await sync_to_async(shop.funded)()
     asking = asyncio.create_task(chat(http, shop, user, **more))
-    await fake.wait_requests(timeout_s=5)
+    await fake.wait_requests()
     held = shop.wallet(user).held
     fake.release(STREAM_EVENTS if more else 1)
     assert (await asking).status_code == 200
@@ -104,7 +105,7 @@ async def first_done(
     """The first answers, and who still waits."""
     waiting = set(asking)
     answers: list[httpx.Response] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while len(answers) < count:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             answers += [task.result() for task in done]

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
-from billing.stripe import connect, inbox
-from billing.stripe.models import InboxEvent, StripeAccount
+from billing.stripe import checkout, connect, inbox, orders, reconcile
+from billing.stripe.catalog import Plan
+from billing.stripe.models import InboxEvent, PlanSubscription, StripeAccount
 from config.dev.process import wait_until
 from tests.fakes.stripe.control_events import FORGERIES
 from tests.fakes.stripe.server import Running, running
 from tests.stripe.till import UNIT, Till, open_till
+from tests.support.patience import PATIENCE_S
 from tests.support.product import Server
 
-PATIENCE_S = 20
+CYCLE_S = 31 * 86_400 + 7_200
 
 
 @pytest.fixture
@@ -72,3 +74,39 @@ def test_nobody_is_at_another_address(till: Till):
     answers = till.fake.test("events", event["id"], "forge", kind="none")["statuses"]
     assert answers == [404]
     assert not arrived(till, type="checkout.session.completed")
+
+
+def test_a_plan_is_renewed_once_whatever_is_sent_again(till: Till):
+    plan = Plan.objects.create(
+        paywall=till.paywall,
+        name="Reader",
+        price_minor=1000,
+        currency="USD",
+        interval="month",
+        credit_nanos=12 * UNIT,
+        resets=False,
+    )
+    order = checkout.click(till.user, orders.plan(plan))
+    till.pay(order)
+    worth(till, 12)
+    till.fake.test("clock", "advance", seconds=CYCLE_S)
+    worth(till, 24)
+    for event in InboxEvent.objects.filter(account=till.account):
+        till.fake.test("events", "replay", event=event.event_id, times=2)
+    while inbox.process_due():
+        pass
+    reconcile.reconcile(till.account)
+    assert till.posted == 24 * UNIT
+    assert [row.kind for row in till.topups()] == ["topup"] * 2
+    named = PlanSubscription.objects.get(user=till.user)
+    assert (named.status, named.plan) == ("active", plan)
+
+
+def worth(till: Till, units: int) -> None:
+    """The news has come by itself, and the user has so much."""
+
+    def is_there() -> bool:
+        inbox.process_due()
+        return till.posted == units * UNIT
+
+    wait_until(is_there, children=[], timeout_s=PATIENCE_S, what=f"{units} units")

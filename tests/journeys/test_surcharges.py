@@ -123,7 +123,7 @@ async def released(
 ) -> tuple[httpx.Response, int]:
     """The answer, and what was held for it."""
     task = asyncio.create_task(asking)
-    await fake.wait_requests(timeout_s=5)
+    await fake.wait_requests()
     held = shop.wallet(user).held
     fake.release()
     return await task, held

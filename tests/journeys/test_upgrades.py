@@ -77,7 +77,7 @@ async def test_an_older_release_does_not_start_on_a_newer_schema(start, owner):
 
 
 @pytest.mark.proves("F80")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_new_secrets_under_load(shop, start, http, fake, settings):
     """Known first, then used, then alone; servers of two steps always run side by side."""
     steps = [

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
@@ -25,6 +27,16 @@ class TestUuid7:
 
     def test_is_new_each_time(self):
         assert len({ids.uuid7() for _ in range(1000)}) == 1000
+
+    def test_is_new_in_a_process_that_was_forked(self):
+        program = (
+            "import os; from config.kit import ids; ids.uuid7(); os.fork();"
+            "os.write(1, b'%d\\n' % (ids.uuid7().int % (1 << 62))); os._exit(0)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        assert len(set(done.stdout.split())) == 2
 
 
 class TestText:

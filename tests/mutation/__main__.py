@@ -32,6 +32,9 @@ WORKERS: Final = 2
 RUN_S: Final = 120
 """For the tests of one guard. One that hangs without its guard is red, too."""
 
+GREEN_S: Final = 900
+"""For the tests of all guards, which stand."""
+
 LEFT_OUT: Final = (".git", ".venv", ".cache", ".dev", ".hypothesis", "__pycache__")
 PYTEST: Final = (
     sys.executable, "-m", "pytest", "-q", "--no-header",
@@ -188,7 +191,8 @@ def is_green(copies: "SimpleQueue[Copy]", guards: Sequence[Guard]) -> bool:
     """Whether the tests pass with every guard in its place; else red would mean nothing."""
     copy = copies.get()
     named = sorted({named for guard in guards for named in guard.tests})
-    code, said = copy.run([f"--numprocesses={WORKERS}", *named], copy.template, seconds=5 * RUN_S)
+    patient = [f"--numprocesses={WORKERS}", f"--timeout={GREEN_S}"]
+    code, said = copy.run([*patient, *named], copy.template, seconds=GREEN_S)
     copies.put(copy)
     if code != PASSED:
         print(f"{said[-5_000:]}\ntests.mutation: these tests fail with every guard in its place.")

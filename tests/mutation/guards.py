@@ -7,5 +7,6 @@ from tests.mutation.guard import Guard
 from tests.mutation.ledger import LEDGER
 from tests.mutation.money import MONEY
 from tests.mutation.payments import PAYMENTS
+from tests.mutation.refills import REFILLS
 
-GUARDS: Final[tuple[Guard, ...]] = (*LEDGER, *MONEY, *PAYMENTS, *EDGE)
+GUARDS: Final[tuple[Guard, ...]] = (*LEDGER, *MONEY, *PAYMENTS, *REFILLS, *EDGE)

@@ -8,6 +8,7 @@ INBOX: Final = "tests/stripe/test_inbox.py"
 CONNECT: Final = "tests/stripe/test_connect.py"
 PLANS: Final = "tests/stripe/test_plans.py"
 PROMOS: Final = "tests/stripe/test_promos.py"
+DRIPS: Final = "tests/stripe/test_drips.py"
 
 PAYMENTS: Final[tuple[Guard, ...]] = (
     InFile(
@@ -139,5 +140,37 @@ PAYMENTS: Final[tuple[Guard, ...]] = (
         old="if Transaction.objects.filter(scope=_scope(user), ref=ref).exists():",
         new="if False:",
         tests=(PROMOS,),
+    ),
+    InFile(
+        name="promotion_tries",
+        protects="codes cannot be guessed: wrong ones are counted",
+        file="billing/stripe/promos.py",
+        old="    promo_tries.take(user)\n",
+        new="",
+        tests=(f"{PROMOS}::TestTries",),
+    ),
+    InFile(
+        name="months_ahead",
+        protects="a month's credit comes when the month has begun",
+        file="billing/stripe/drips.py",
+        old="begins > now or begins >= drip.until",
+        new="begins >= drip.until",
+        tests=(f"{DRIPS}::TestMonths",),
+    ),
+    InFile(
+        name="months_after_the_end",
+        protects="a plan that was ended at once brings no further month",
+        file="billing/stripe/drips.py",
+        old="begins > now or begins >= drip.until",
+        new="begins > now",
+        tests=(f"{DRIPS}::TestEnds",),
+    ),
+    InFile(
+        name="months_not_paid_for",
+        protects="months that were refunded or are disputed are not given",
+        file="billing/stripe/drips.py",
+        old=" and reversals.standing(order) < left",
+        new="",
+        tests=(f"{DRIPS}::TestTakenBack",),
     ),
 )

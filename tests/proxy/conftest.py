@@ -12,6 +12,7 @@ from tests.fakes.upstream import FakeUpstream
 from tests.proxy import edge
 from tests.proxy.tenant import Tenant, heard, make_tenant
 from tests.support.chats import Wall, wall_of
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ async def app() -> AsyncIterator[Application]:
     """The public API with its real services, listening for changes."""
     async with edge.running(Application()) as opened:
         assert opened._services
-        await asyncio.wait_for(opened._services.snapshots.heard.wait(), 10)
+        await asyncio.wait_for(opened._services.snapshots.heard.wait(), PATIENCE_S)
         yield opened
 
 

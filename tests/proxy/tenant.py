@@ -13,6 +13,7 @@ from proxy.snapshot import Snapshots
 from tests.factories import PaywallFactory, PriceVersionFactory, make_key
 from tests.proxy import edge
 from tests.proxy.edge import Answer
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -51,14 +52,14 @@ def make_tenant(app: Application, **fields) -> Tenant:
 
 
 async def heard(snapshots: Snapshots) -> None:
-    """Returns when all changes so far have been heard of; within a second or not at all."""
+    """Returns when all changes so far have been heard of."""
     marker = ids.uuid7()
 
     def mark():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify('paywalls_config', %s)", [str(marker)])
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await sync_to_async(mark)()
         while marker not in snapshots._dropped:  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(0.001)

@@ -73,16 +73,17 @@ class TestReading:
 
 class TestAsking:
     async def test_it_is_read_at_most_every_few_seconds(self, reads, number):
-        first = await books.latest(NOTHING, reads)
+        first = await books.latest(NOTHING, reads.books)
         assert first is not NOTHING
-        assert await books.latest(first, reads) is first
+        assert await books.latest(first, reads.books) is first
         old = replace(first, read_at=first.read_at - books.FRESH_S)
-        assert await books.latest(old, reads) is not old
+        assert await books.latest(old, reads.books) is not old
 
     async def test_a_database_that_does_not_answer_is_not_waited_for(self, monkeypatch):
         monkeypatch.setattr(books, "WAIT_S", 0.1)
         database = Database("postgresql://nobody@127.0.0.1:1/nothing", size=1)
-        assert await books.latest(NOTHING, Reads(database, encryption_keys=())) is NOTHING
+        reads = Reads(database, encryption_keys=())
+        assert await books.latest(NOTHING, reads.books) is NOTHING
 
 
 def test_the_text():

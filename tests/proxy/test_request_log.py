@@ -1,5 +1,7 @@
 """The line that each request leaves: written soon, written whole, and with nothing secret in it."""
 
+from io import FileIO, TextIOWrapper
+
 import orjson
 
 from proxy import metrics
@@ -28,6 +30,16 @@ async def test_many_lines_do_not_wait(capfdbinary, monkeypatch):
     log.note({"route": "/v1/x"})
     log.note({"route": "/v1/y"})
     assert len(lines(capfdbinary.readouterr().err.decode())) == 2
+
+
+async def test_a_full_disk_costs_lines_and_no_request(monkeypatch):
+    monkeypatch.setattr(metrics, "LINES_MAX", 2)
+    log = RequestLog()
+    for _ in range(4):
+        with TextIOWrapper(FileIO("/dev/full", "w")) as full, monkeypatch.context() as patched:
+            patched.setattr("sys.stderr", full)
+            log.note({"route": "/v1/x"})
+    assert log._lines == []
 
 
 async def test_a_line_holds_neither_key_nor_user(tenant: Tenant, capfdbinary):

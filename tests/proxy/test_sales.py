@@ -8,9 +8,10 @@ from asgiref.sync import sync_to_async
 
 from billing.stripe import connect
 from billing.stripe.catalog import Pack, PaymentSettings, Plan, Promo
-from billing.stripe.models import Customer, Order, PlanSubscription, StripeAccount
+from billing.stripe.models import Customer, Drip, Order, PlanSubscription, StripeAccount
 from billing.stripe.products import public_id
 from config.kit import clock
+from config.kit.limits import PROMO_TRIES_USER_MAX
 from paywalls.models import EndUser
 from tests.factories import ACTOR
 from tests.fakes.stripe.keys import seeded
@@ -72,6 +73,10 @@ async def test_what_is_sold(shop: Tenant):
     assert (package["price"], package["credit"], package["bonus"]) == ("9", "10", "1")
     assert (plan["interval"], plan["rollover"]) == ("month", False)
     assert plan["entitlements"] == ["export", "search"]
+    assert plan["drip"] is False
+    await Plan.objects.filter(paywall=shop.paywall).aupdate(interval="year", drips=True)
+    (plan,) = (await shop.get("/v1/packages")).json["plans"]
+    assert (plan["interval"], plan["drip"], plan["credit"]) == ("year", True, "20")
 
 
 class TestCheckout:
@@ -104,8 +109,9 @@ class TestCheckout:
         order = await Order.objects.aget(paywall=shop.paywall)
         assert order.success_url == "https://app.example/done"
         for name in ("successUrl", "cancelUrl"):
-            refused = await self.ask(shop, amount="10", **{name: "https://app.example.evil.test"})
-            assert (refused.status, refused.json["error"]["param"]) == (400, name)
+            for end in (".evil.test", "@evil.test", ":22/", "\\@evil.test", "/\t", "/\u2028"):
+                refused = await self.ask(shop, amount="10", **{name: f"https://app.example{end}"})
+                assert (refused.status, refused.json["error"]["param"]) == (400, name), end
 
     @pytest.mark.parametrize(
         "body",
@@ -162,6 +168,31 @@ class TestPlans:
         await mine.aupdate(status="canceled")
         assert await self.entitled(member) == {"entitlements": [], "plans": []}
 
+    async def test_a_month_that_comes_is_told(self, member: Tenant):
+        assert (await self.entitled(member))["plans"][0]["nextCreditAt"] is None
+        kept = await PlanSubscription.objects.select_related("account__paywall").aget(
+            account__paywall=member.paywall
+        )
+        order = await Order.objects.acreate(
+            paywall=kept.account.paywall,
+            user_id=kept.user_id,
+            account=kept.account,
+            livemode=True,
+            kind="plan",
+            price_minor=1,
+            currency="USD",
+            credit_nanos=24,
+            invoice_id=f"in_{kept.pk}",
+        )
+        now = clock.now()
+        times = dict.fromkeys(("starts_at", "ends_at", "until", "next_at"), now)
+        await Drip.objects.acreate(
+            order=order, subscription=kept, month_nanos=2, months=12, resets=True, **times
+        )
+        shown = (await self.entitled(member))["plans"][0]
+        assert shown["nextCreditAt"] == clock.wire(now)
+        await Drip.objects.filter(pk=order.pk).adelete()
+
     async def test_features_of_others_are_not_mine(self, member: Tenant):
         member.user = "somebody"
         assert await self.entitled(member) == {"entitlements": [], "plans": []}
@@ -183,9 +214,9 @@ class TestPlans:
         answer = await shop.get(f"/v1/user/portal?user={shop.user}")
         assert (answer.status, answer.code) == (400, "order_not_possible")
 
-    async def test_stripes_refusal_is_told(self, member: Tenant, stripe: Running):
+    async def test_somebody_whom_stripe_does_not_know(self, member: Tenant, stripe: Running):
         answer = await member.get(f"/v1/user/portal?user={member.user}")
-        assert (answer.status, answer.code) == (502, "payment_refused")
+        assert (answer.status, answer.code) == (400, "order_not_possible")
 
 
 class TestPromo:
@@ -200,6 +231,14 @@ class TestPromo:
             answer = await self.ask(tenant, "welcome")
             assert (answer.status, answer.json) == (200, {"credit": "3"}), answer.body
         assert await tenant.balance() == "3000000"
+
+    async def test_who_tries_too_many_is_told_when_to_come_again(self, tenant: Tenant):
+        for _ in range(PROMO_TRIES_USER_MAX):
+            assert (await self.ask(tenant, "NO-SUCH")).status == 400
+        answer = await self.ask(tenant, "NO-SUCH")
+        assert (answer.status, answer.code) == (429, "promo_tries")
+        assert answer.json["error"]["type"] == "rate_limit_error"
+        assert 300 < int(answer.headers["retry-after"]) <= 360
 
     @pytest.mark.parametrize(
         ("code", "said"),

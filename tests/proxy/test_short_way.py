@@ -11,6 +11,7 @@ from proxy.relay import BURST_S, Sieve, stream
 from tests.proxy.test_relay import DONE, chunk, sieve
 from tests.proxy.test_stream import CHARGE
 from tests.support.chats import Client, request
+from tests.support.patience import PATIENCE_S
 
 TEXT = "Hello there, this is fake."
 
@@ -43,7 +44,7 @@ async def chat(wall, fake, client: Short) -> Client:
         fake.release()
         await client.wait_events(number + 1)
     fake.release(1_000)
-    return await asyncio.wait_for(asked, 5)
+    return await asyncio.wait_for(asked, PATIENCE_S)
 
 
 @pytest.mark.parametrize("refuses", [False, True])

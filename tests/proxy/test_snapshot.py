@@ -21,6 +21,7 @@ from proxy.errors import InvalidApiKeyError
 from proxy.snapshot import Caller, Snapshots
 from tests.factories import ConnectionFactory, make_key
 from tests.proxy.tenant import Tenant, heard
+from tests.support.patience import PATIENCE_S
 
 FOREVER_S = 3600.0
 
@@ -163,12 +164,12 @@ class TestChanges:
         def slow(digests):
             found = load(digests)
             loaded.set()
-            assert go.wait(5)
+            assert go.wait(PATIENCE_S)
             return found
 
         monkeypatch.setattr("proxy.snapshot.config.load", slow)
         asking = asyncio.create_task(snapshots.caller(tenant.token))
-        await asyncio.to_thread(loaded.wait, 5)
+        await asyncio.to_thread(loaded.wait, PATIENCE_S)
         snapshots.drop(tenant.paywall.pk)
         go.set()
         await asking
@@ -178,11 +179,11 @@ class TestChanges:
         await snapshots.caller(tenant.token)
         before = snapshots._generation
         await asyncio.to_thread(cut_ears, owner)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while snapshots._generation < before + 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         assert not snapshots._callers
-        await asyncio.wait_for(snapshots.heard.wait(), 5)
+        await asyncio.wait_for(snapshots.heard.wait(), PATIENCE_S)
 
 
 def cut_ears(owner: psycopg.Connection) -> None:

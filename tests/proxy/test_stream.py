@@ -18,6 +18,7 @@ from tests.support.chats import (
     request,
     wall_of,
 )
+from tests.support.patience import PATIENCE_S
 
 USAGE = Usage(prompt=9, completion=5)
 CHARGE = price_nanos(USAGE, RATES)
@@ -158,7 +159,7 @@ class TestStream:
         wall = wall_of(fake, upstream, timeouts=replace(TIMEOUTS, total_s=0.2))
         client = Client(slow=True)
         running = asyncio.create_task(wall.chat(request(stream=True), client=client))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             await wall.gate.booked.wait()
         assert wall.gate.bill.status == "truncated"
         assert wall.gate.bill.error_code == "request_too_slow"

@@ -1,6 +1,8 @@
 """A block of work ends when the client leaves or time is over, and never for another reason."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -89,3 +91,17 @@ async def test_nothing_is_left_behind():
         await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_what_was_watched_needs_no_collection():
+    client = Client()
+    gc.disable()
+    try:
+        with watch(client) as one:
+            await asyncio.sleep(2 * LOOK_S)
+        gone = weakref.ref(one)
+        del one
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -9,6 +9,7 @@ import stripe
 
 from tests.fakes.stripe.keys import seeded
 from tests.fakes.stripe.server import Running, running
+from tests.stripe.refilling import Refiller, calm, offer
 from tests.stripe.sink import Sink, receiving
 from tests.stripe.till import Till, open_till
 
@@ -113,3 +114,20 @@ def till(fake: Running, settings: Any) -> Till:
     """A paywall that takes money through the stand-in."""
     settings.STRIPE_API_BASE = fake.url
     return open_till(fake)
+
+
+@pytest.fixture
+def refiller(till: Till) -> Refiller:
+    """The till's user, who may save a card."""
+    calm()
+    offer(till)
+    return Refiller(till)
+
+
+@pytest.fixture
+def low(refiller: Refiller) -> Refiller:
+    """With a card that may be charged, and a balance below; no worker has looked yet."""
+    refiller.deposit(6)
+    refiller.ready()
+    refiller.spend(2)
+    return refiller

@@ -10,7 +10,7 @@ from typing import Any
 
 import stripe
 
-PATIENCE_S = 10
+PATIENCE_S = 45
 
 
 @dataclass

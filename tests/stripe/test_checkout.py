@@ -125,6 +125,15 @@ class TestClick:
         assert session["allow_promotion_codes"]
         assert session["customer"] == customer.id
 
+    def test_a_customer_who_was_deleted_at_stripe_pays_as_a_new_one(self, till: Till):
+        PaymentSettings.objects.create(paywall=till.paywall, tax=True)
+        v1 = till.fake.client(seeded("sk", "live")).v1
+        customer = v1.customers.create()
+        Customer.objects.create(account=till.account, user=till.user, customer_id=customer.id)
+        v1.customers.delete(customer.id)
+        assert till.paid().status == "paid"
+        assert till.posted == 10 * UNIT
+
     def test_a_test_user_of_a_live_paywall_buys_nothing(self, till: Till):
         till.user.livemode = False
         with pytest.raises(orders.OrderNotPossibleError):
@@ -135,7 +144,7 @@ class TestTrouble:
     @pytest.mark.proves("F57")
     @pytest.mark.parametrize("kind", ["lock_timeout", "500", "500_after", "timeout_after"])
     def test_a_failure_leaves_one_session(self, till: Till, kind, monkeypatch):
-        monkeypatch.setattr("billing.stripe.client.CALL_S", 0.3)
+        monkeypatch.setattr("billing.stripe.client.CALL_S", 1)
         till.fake.test("faults", kind=kind, path="/v1/checkout/sessions", method="POST", times=1)
         order = till.order()
         assert order.session_id
@@ -153,8 +162,8 @@ class TestTrouble:
         assert len(made(till)) == 1
 
     def test_a_paywall_that_was_renamed_between_two_tries(self, till: Till, monkeypatch):
-        monkeypatch.setattr("billing.stripe.client.CALL_S", 0.3)
-        till.fake.test("faults", kind="timeout", path="/v1/checkout/sessions", times=3, seconds=1)
+        monkeypatch.setattr("billing.stripe.client.CALL_S", 1)
+        till.fake.test("faults", kind="timeout", path="/v1/checkout/sessions", times=3)
         with pytest.raises(StripeBusyError):
             till.order()
         Paywall.objects.filter(pk=till.paywall.pk).update(name="Another name")
@@ -175,12 +184,13 @@ class TestTrouble:
 class TestPace:
     @pytest.mark.proves("F59")
     def test_at_most_25_a_second_for_all_processes_together(self, till: Till):
-        def take(ends: float) -> list[float]:
+        def take(ends: float) -> list[tuple[float, float]]:
+            """Before which moment each was asked for, and after which it was given."""
             taken = []
             try:
-                while time.monotonic() < ends:
+                while (asked := time.monotonic()) < ends:
                     if pace.try_take(till.account):
-                        taken.append(time.monotonic())
+                        taken.append((asked, time.monotonic()))
             finally:
                 connection.close()
             return taken
@@ -189,7 +199,10 @@ class TestPace:
         with ThreadPoolExecutor(4) as pool:
             taken = sorted(chain.from_iterable(pool.map(take, [ends] * 4)))
         assert len(taken) > 25
-        most = max(sum(first <= each < first + 1 for each in taken) for first in taken)
+        most = max(
+            sum(asked <= other and given < asked + 1 for other, given in taken)
+            for asked, _ in taken
+        )
         assert most <= 25
 
     def test_beyond_that_people_wait(self, till: Till):

@@ -134,7 +134,7 @@ class TestOneWebhook:
 
     @pytest.mark.parametrize("kind", ["timeout_after", "500_after", "429"])
     def test_stripe_fails_while_it_is_made(self, fake, paywall, kind, monkeypatch):
-        monkeypatch.setattr(client, "CALL_S", 0.3)
+        monkeypatch.setattr(client, "CALL_S", 1)
         fake.test("faults", kind=kind, path="/v1/webhook_endpoints", method="POST", times=9)
         account = connect.connect(paywall, LIVE, actor=ACTOR)
         assert "Webhook" in red(account)

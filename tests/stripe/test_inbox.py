@@ -222,6 +222,46 @@ class TestCrash:
         assert (row.state, row.next_at > clock.now()) == ("received", True)
 
 
+@pytest.mark.proves("F54")
+class TestPoison:
+    """An event whose handling fails in a way that nobody thought of."""
+
+    @pytest.fixture
+    def poison(self, till: Till) -> InboxEvent:
+        """Stripe gives its refund an amount that is no number."""
+        order = till.paid()
+        refund = till.fake.client(seeded("sk", "live")).v1.refunds.create(
+            {"payment_intent": order.payment_intent_id, "amount": 100}
+        )
+        till.fake.test("objects", refund.id, amount="sk_live_secret")
+        send(till, type="refund.created", data={"object": {"id": refund.id, "object": "refund"}})
+        return rows(till)[-1]
+
+    def test_it_neither_stops_the_others_nor_is_lost(self, till: Till, poison: InboxEvent, caplog):
+        send(till, id="evt_after", type="customer.deleted")
+        long_ago = clock.now() - inbox.LEASE * 1000
+        InboxEvent.objects.filter(pk=poison.pk).update(next_at=long_ago)
+        assert inbox.process_due() >= 2
+        assert {row.event_id: row.state for row in rows(till)}["evt_after"] == "ignored"
+        poison.refresh_from_db()
+        assert (poison.state, poison.tries) == ("received", 1)
+        assert poison.next_at > clock.now()
+        assert poison.reason.startswith("ValueError in reversals.py, line ")
+        (said,) = [each for each in caplog.records if "stripe.event_failed" in each.getMessage()]
+        assert "Traceback" in str(said.msg)
+        assert till.posted == 10 * 10**9
+
+    def test_somebody_must_look_in_the_end(self, till: Till, poison: InboxEvent):
+        InboxEvent.objects.filter(pk=poison.pk).update(tries=inbox.TRIES_MAX - 1)
+        poison.refresh_from_db()
+        poison.tries += 1
+        inbox.process(poison)
+        poison.refresh_from_db()
+        assert poison.state == "quarantined"
+        assert "ValueError" in poison.reason
+        assert "sk_live_secret" not in poison.reason
+
+
 class TestPeople:
     def quarantined(self, till: Till) -> InboxEvent:
         send(till, livemode=False)

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from billing.stripe import connect
+from billing.stripe import checkout, connect, orders, reconcile
 from billing.stripe.models import Order, Reversal, StripeAccount
 from billing.webhooks import subscriptions
 from billing.webhooks.envelope import event_of
@@ -129,6 +129,50 @@ class TestModes:
         assert (order.status, order.livemode, till.posted) == ("paid", False, 10 * UNIT)
         scope = f"topup:{till.paywall.pk}:test"
         assert Transaction.objects.filter(scope=scope).count() == 1
+
+    def test_a_key_of_another_account_leaves_what_the_first_one_takes(self, till: Till):
+        order, old = till.order(), till.account
+        new = self.moved(till)
+        old.refresh_from_db()
+        assert (old.is_active, new.pk != old.pk) == (False, True)
+        till.pay(order)
+        till.fake.test("refunds", session=order.session_id, amount=400)
+        for till.account in (new, old, new):
+            till.hear(order)
+        assert till.total == 6 * UNIT
+        assert Reversal.objects.get(order=order).account == old
+        assert set(reconcile.reconcile(new).values()) == {0}
+        reconcile.reconcile(old)
+        assert (till.total, len(till.topups())) == (6 * UNIT, 1)
+
+    def test_without_any_news_the_comparison_finds_it_through_the_old_key(self, till: Till):
+        order = till.order()
+        self.moved(till)
+        till.pay(order)
+        reconcile.reconcile(till.account)
+        assert (till.again(order).status, till.posted) == ("paid", 10 * UNIT)
+
+    def test_an_open_page_of_an_account_that_was_replaced_is_offered_no_more(self, till: Till):
+        order = till.order()
+        new = self.moved(till)
+        other = checkout.open_page(till.again(order))
+        assert (other.account, other.status) == (new, "open")
+        assert other.session_id != order.session_id
+        assert checkout.click(till.user, till.draft()) == other
+        till.pay(order)
+        assert checkout.open_page(till.again(order)) == order
+        assert till.posted == 10 * UNIT
+
+    def test_nor_one_that_was_never_made(self, till: Till):
+        order = orders.start(till.user, till.draft())
+        new = self.moved(till)
+        assert checkout.open_page(till.again(order)).account == new
+
+    def moved(self, till: Till) -> StripeAccount:
+        """To another Stripe account."""
+        key = f"rk_live_51{till.paywall.pk.hex}"
+        till.fake.test("keys", key=key, account="acct_AnotherOne")
+        return connect.connect(till.paywall, key, actor=ACTOR)
 
     def test_an_order_of_a_key_that_was_replaced_is_still_followed(self, till: Till):
         order = till.order()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from billing.stripe import checkout, orders, plans, reconcile
+from billing.stripe import checkout, drips, fulfil, orders, plans, reconcile
 from billing.stripe.catalog import Plan
 from billing.stripe.models import Order, PlanSubscription
 from config.kit import ids
@@ -88,7 +88,7 @@ class TestCycles:
         assert row.payment_intent_id.startswith("pi_")
         (lot,) = lots(till)
         assert kept.current_period_end is not None
-        assert lot.expires_at == kept.current_period_end + plans.GRACE
+        assert lot.expires_at == kept.current_period_end + drips.GRACE
 
     @pytest.mark.proves("F60")
     def test_a_renewal_brings_the_next_one_once(self, till: Till):
@@ -143,9 +143,8 @@ class TestCycles:
 
     def test_what_is_paid_after_its_cycle_lasts_as_long_as_one(self):
         start, end, now = (dt.datetime(2026, month, 1, tzinfo=dt.UTC) for month in (1, 2, 3))
-        period = {"start": int(start.timestamp()), "end": int(end.timestamp())}
-        assert plans.lapses_at(period, start) == end + plans.GRACE
-        assert plans.lapses_at(period, now) == now + (end - start) + plans.GRACE
+        assert drips.lapses_at(start, end, start) == end + drips.GRACE
+        assert drips.lapses_at(start, end, now) == now + (end - start) + drips.GRACE
 
 
 @pytest.mark.proves("F60")
@@ -188,6 +187,18 @@ class TestOtherInvoices:
         later(till)
         outcome = plans.take_invoice(till.account, invoices(till, kept)[0].id)
         assert (outcome.state, till.posted) == ("quarantined", 20 * UNIT)
+
+    def test_nor_does_the_first_order_which_says_why(self, till: Till):
+        plan = synced(till, 2000, 20)
+        order = checkout.click(till.user, orders.plan(plan))
+        till.pay(order)
+        Plan.objects.filter(pk=plan.pk).update(stripe_price_id="price_other")
+        found = fulfil.fulfil(order)
+        assert (found.status, till.posted) == ("quarantined", 0)
+        assert "is not the price of a plan" in found.reason
+        Plan.objects.filter(pk=plan.pk).update(stripe_price_id=plan.stripe_price_id)
+        assert fulfil.fulfil(found).status == "paid"
+        assert till.posted == 20 * UNIT
 
     def test_a_trial_that_costs_nothing_brings_nothing(self, till: Till):
         kept = subscribed(till)

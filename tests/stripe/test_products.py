@@ -49,6 +49,17 @@ class TestSync:
         assert (plan.stripe_price_id, plan.name) == (often, "Monthly")
         assert (plan.interval, plan.resets, plan.entitlements) == ("month", False, ["a", "b"])
 
+    def test_a_yearly_price_may_bring_its_credit_by_months(self, till: Till):
+        priced(
+            till,
+            recurring={"interval": "year"},
+            metadata={"includedCredits": "20", "drip": "monthly"},
+        )
+        assert synced(till) == products.Synced(sold=1)
+        plan = Plan.objects.get(paywall=till.paywall)
+        assert (plan.drips, plan.credit_nanos, plan.rhythm) == (True, 20 * UNIT, "every year")
+        assert plan.credit_rhythm == "every month"
+
     def test_credits_count_at_the_paywalls_rate(self, till: Till):
         with transaction.atomic():
             rules.set_credits(till.paywall, name="gems", per_unit=100, actor=ACTOR)
@@ -83,6 +94,15 @@ class TestSync:
             ({"metadata": {"includedCredits": "0"}}, "not a number"),
             ({"metadata": {"includedCredits": "-5"}}, "not a number"),
             ({"metadata": {"includedCredits": "5", "rollover": "perhaps"}}, "neither"),
+            ({"metadata": {"includedCredits": "5", "drip": "weekly"}}, "'weekly', not monthly"),
+            ({"metadata": {"includedCredits": "5", "drip": "monthly"}}, "for yearly prices"),
+            (
+                {
+                    "metadata": {"includedCredits": "100000000", "drip": "monthly"},
+                    "recurring": {"interval": "year", "interval_count": 2},
+                },
+                "not a number",
+            ),
         ],
     )
     def test_what_is_not_clear_is_reported_and_not_sold(self, till: Till, given, said):
@@ -140,6 +160,13 @@ class TestMade:
             "plan.closed",
         ]
 
+    def test_a_years_credit_by_months(self, till: Till, client):
+        said = run("add_plan", till.paywall.public_id, "Pro", "240", "20", "--every=year", "--drip")
+        assert "20.00 USD every month for 240.00 USD every year" in said
+        assert Plan.objects.get(paywall=till.paywall).drips
+        shown = " ".join(client.get(f"{till.page}?choose=1").content.decode().split())
+        assert "240.00 USD every year</span> <small>20.00 USD every month</small>" in shown
+
     @pytest.mark.parametrize(
         "given",
         [
@@ -149,6 +176,8 @@ class TestMade:
             {"credit_nanos": 0},
             {"price_nanos": 1},
             {"entitlements": [""]},
+            {"drips": True},
+            {"drips": True, "interval": "year", "credit_nanos": 10**18 // 12 + 1},
         ],
     )
     def test_plans_that_cannot_be(self, till: Till, given):

@@ -90,6 +90,18 @@ def test_one_account_with_trouble_does_not_stop_the_others(till: Till, monkeypat
     assert other.account.reconciled_at is None
 
 
+def test_a_mistake_of_ours_does_not_stop_the_others_either(till: Till, caplog):
+    order = till.paid()
+    refund = till.fake.test("refunds", session=order.session_id, amount=400)
+    till.fake.test("objects", refund["id"], amount="no number")
+    other = open_till(till.fake)
+    later = other.order()
+    other.pay(later)
+    reconcile.reconcile_all()
+    assert other.again(later).status == "paid"
+    assert any("Traceback" in str(record.msg) for record in caplog.records)
+
+
 def test_the_command_says_what_it_saw(till: Till):
     till.paid()
     assert run_json("reconcile_stripe", till.paywall.public_id)["sessions"] == 0

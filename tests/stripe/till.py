@@ -78,6 +78,11 @@ class Till:
 
     def hear_one(self, event_id: str) -> Outcome | None:
         """None for what is known already, or is not listened to."""
+        event = self.stored(event_id)
+        return None if event is None else inbox.process(event)
+
+    def stored(self, event_id: str) -> InboxEvent | None:
+        """The event, delivered and not looked at yet; None if it is not listened to."""
         path = f"/webhooks/stripe/{self.account.path}"
         found = [each for each in self.fake.signed(event_id) if each["url"].endswith(path)]
         if not found:
@@ -90,10 +95,9 @@ class Till:
             headers={"Stripe-Signature": signed["signature"]},
         )
         assert answer.status_code == 200, answer.content
-        event = InboxEvent.objects.select_related("account__paywall").get(
+        return InboxEvent.objects.select_related("account__paywall").get(
             account=self.account, event_id=event_id
         )
-        return inbox.process(event)
 
     def foreign(self, **metadata: str) -> str:
         """A paid session of the developer's own, in the same Stripe account; its id."""

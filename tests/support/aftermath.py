@@ -5,7 +5,7 @@
 
 It looks at all that the test did to this worker's database, and at the logs of `product` and of
 those that `start` started. A test may end in disorder; within a lease and a sweep nothing of it is
-left.
+left. The books are looked at when the file is done.
 """
 
 import re
@@ -19,9 +19,9 @@ import pytest
 from django.conf import settings
 
 from tests.support.chats import PROMPT
-from tests.support.product import LEASE_S, PROVIDER_KEY, Server, broken_promises, reap
+from tests.support.product import LEASE_S, PROVIDER_KEY, Server, reap
 
-GRACE_S: Final = 5.0
+GRACE_S: Final = 30.0
 """For a sweep, and for a settlement that is under way."""
 
 SECRETS: Final = re.compile(
@@ -45,8 +45,8 @@ FORGOTTEN: Final = """
 
 
 @pytest.fixture
-def aftermath(product: Server, tmp_path: Path) -> Iterator[None]:
-    """After the test nothing is held, forgotten, betrayed or wrong in the books."""
+def aftermath(product: Server, tmp_path: Path, books: None) -> Iterator[None]:
+    """After the test nothing is held, forgotten or betrayed, and in the end the books are right."""
     log = product.child.log
     seen = log.stat().st_size
     began = _scalar("SELECT clock_timestamp()")
@@ -55,7 +55,6 @@ def aftermath(product: Server, tmp_path: Path) -> Iterator[None]:
     _within(GRACE_S, "a connection is idle in transaction", lambda: not _scalar(FORGOTTEN))
     texts = [log.read_bytes()[seen:], *(each.read_bytes() for each in tmp_path.glob("*.log"))]
     assert betrayed(texts) == []
-    assert broken_promises() == []
 
 
 def betrayed(texts: Iterable[bytes]) -> list[bytes]:

@@ -30,6 +30,7 @@ from proxy.requests import Call, IdempotencyKey, Message
 from proxy.services import Services
 from tests.fakes.gate import FakeGate, FakeReads
 from tests.fakes.upstream import FakeUpstream
+from tests.support.patience import PATIENCE_S
 
 RATES = Rates(prompt=1_000_000_000, completion=2_000_000_000)
 """1 and 2 units per million tokens: 1,000 and 2,000 nanos each."""
@@ -68,7 +69,7 @@ class Client:
 
     async def wait_events(self, count: int) -> None:
         """Wait until so many events have come."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             while self.body.count(b"data:") < count:
                 self.got.clear()
                 await self.got.wait()
@@ -166,6 +167,7 @@ class Snapshot:
     by_model: Mapping[str, Rates | None] = field(default_factory=dict)
     rate_id: UUID = field(default_factory=uuid4)
     listening: Listening = NOBODY
+    stopped_modes: frozenset[bool] = frozenset()
 
     async def ask(self, question: Mapping[str, object]) -> str | None:
         return None

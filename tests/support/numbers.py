@@ -181,7 +181,6 @@ TITLES: Final = FAULTS | INPUTS | CRASHES | INVARIANTS
 
 LATER: Final = {
     "B27": "there is no Shared mode yet",
-    "C8": "there is no outbox yet: a settlement starts nothing",
     "I13": "there is no Shared mode yet",
     "I14": "there are no withdrawals yet",
 }

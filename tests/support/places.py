@@ -4,6 +4,8 @@ To add one: a function from a paywall and an address to what that somebody is to
 may raise a refusal or answer with one; it must not connect.
 """
 
+import asyncio
+import ssl
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -13,7 +15,14 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from config.kit import ids
+from billing.stripe import orders
+from billing.stripe.catalog import PaymentSettings
+from billing.webhooks import subscriptions
+from billing.webhooks.listening import Ear
+from billing.webhooks.models import Subscription
+from billing.webhooks.network import Poster
+from billing.webhooks.words import Words
+from config.kit import egress, ids
 from config.kit.errors import PaywallsError
 from paywalls.models import Paywall
 from providers import connections
@@ -105,12 +114,89 @@ def _sync(paywall: Paywall, url: str) -> str:
     return run("sync_models", "--connection", row.name, "--paywall", paywall.public_id)
 
 
+def _subscribed(paywall: Paywall) -> Subscription:
+    draft = subscriptions.Draft(url="https://hooks.example.com", events=["*"])
+    with transaction.atomic():
+        return subscriptions.create(paywall, draft, actor=ACTOR)[0]
+
+
+def _subscribe(paywall: Paywall, url: str) -> str:
+    with transaction.atomic():
+        draft = subscriptions.Draft(url=url, events=["*"])
+        subscriptions.create(paywall, draft, actor=ACTOR)
+    return "saved"
+
+
+def _subscription_changes(paywall: Paywall, url: str) -> str:
+    row = Subscription.objects.filter(paywall=paywall, kind="webhook").first()
+    with transaction.atomic():
+        subscriptions.update(row or _subscribed(paywall), {"url": url}, actor=ACTOR)
+    return "saved"
+
+
+def _words(paywall: Paywall, url: str) -> str:
+    return run("set_message_endpoint", paywall.public_id, "--", url)
+
+
+def _posthog(paywall: Paywall, url: str) -> str:
+    return run("connect_posthog", paywall.public_id, "--", url, "phc_0123456789abcdef")
+
+
+def _comes_back(paywall: Paywall, url: str) -> str:
+    """Where people are sent after a payment: to origins that the developer registered."""
+    settings = PaymentSettings(paywall=paywall, origins=["https://app.example"])
+    orders.return_url(url, settings, param="successUrl")
+    return "saved"
+
+
+def _reach(paywall: Paywall, url: str) -> str:
+    subscriptions.check_reach(url)
+    return "it may be told"
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+async def _lookup(host: str, port: int) -> list[str]:
+    """As the system's, by the names that a test gives."""
+    getaddrinfo = egress.socket.getaddrinfo  # type: ignore[attr-defined]
+    return [str(found[4][0]) for found in getaddrinfo(host, port)]
+
+
+def _deliver(paywall: Paywall, url: str) -> str:
+    """An attempt at an address that came into its row past every check."""
+
+    async def post() -> str:
+        async with Poster(lookup=_lookup, tls=_tls()) as poster:
+            return (await poster.post(url, b"{}", {})).error
+
+    return asyncio.run(post())
+
+
+def _ask(paywall: Paywall, url: str) -> str:
+    async def ask() -> str | None:
+        words = Words(Poster(lookup=_lookup, tls=_tls()))
+        try:
+            return await words.ask(Ear(url, ("0123456789abcdef",)), {})
+        finally:
+            await words.close()
+
+    return str(asyncio.run(ask()))
+
+
 SAVES: Final[dict[str, Place]] = {
     "create": _create,
     "change": _change,
     "connect_provider": _command,
     "administration, add": _staff_adds,
     "administration, change": _staff_changes,
+    "webhook, create": _subscribe,
+    "webhook, change": _subscription_changes,
+    "set_message_endpoint": _words,
+    "connect_posthog": _posthog,
+    "checkout, way back": _comes_back,
 }
 """Where an address is entered."""
 
@@ -118,10 +204,15 @@ USES: Final[dict[str, Place]] = {
     "test": _probe,
     "administration, test": _staff_tests,
     "sync_models": _sync,
+    "webhook, reach": _reach,
+    "webhook, delivery": _deliver,
 }
 """Where one that is stored is used. Chats are another: a server does these."""
 
-PLACES: Final = SAVES | USES
+SILENT: Final[dict[str, Place]] = {"message endpoint": _ask}
+"""Where nobody is told why the template speaks."""
+
+PLACES: Final = SAVES | USES | SILENT
 
 
 def told(place: Place, paywall: Paywall, url: str) -> str:

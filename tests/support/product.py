@@ -26,6 +26,7 @@ from providers.models import Model
 from tests.factories import ACTOR, PaywallFactory, PriceVersionFactory, make_key
 from tests.fakes.behaviours import BEHAVIOURS
 from tests.fakes.upstream import PREFIX
+from tests.support.patience import PATIENCE_S
 from tests.support.sources import ROOT
 
 MODEL = "model"
@@ -37,7 +38,7 @@ PROVIDER_KEY = "sk-canary-of-the-provider"
 
 LEASE_S = 2
 HEARTBEAT_S = 0.25
-START_S = 30
+START_S = 90
 COST = {"prompt": 1_000_000_000, "completion": 2_000_000_000}
 """1,000 and 2,000 nanos for a token; the factory's prices add 20 %."""
 
@@ -66,7 +67,7 @@ class Server:
     def send(self, number: signal.Signals) -> None:
         self.child.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 20) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Its exit code."""
         return self.child.process.wait(timeout_s)
 
@@ -180,7 +181,7 @@ def sell(
     )
 
 
-def start_web(folder: Path, **environment: str) -> Server:
+def start_web(folder: Path, log: Path | None = None, **environment: str) -> Server:
     """Web and proxy, with leases that a test can wait for; returns when it is ready."""
     port = free_port()
     short = {
@@ -193,16 +194,18 @@ def start_web(folder: Path, **environment: str) -> Server:
         **environment,
     }
     options = ["--lifespan=on", f"--timeout-graceful-shutdown={short['DRAIN_S']}"]
-    return _start("config.asgi:application", port, options, folder, short)
+    log = log or folder / f"{port}.log"
+    return _start("config.asgi:application", port, options, log, short)
 
 
 def start_provider(folder: Path, port: int) -> Server:
     """The demo provider; its words come fast."""
-    return _start("providers.demo.app:app", port, [], folder, {"DEMO_WORD_MS": "1"})
+    log = folder / f"{port}.log"
+    return _start("providers.demo.app:app", port, [], log, {"DEMO_WORD_MS": "1"})
 
 
 def _start(
-    app: str, port: int, options: list[str], folder: Path, environment: dict[str, str]
+    app: str, port: int, options: list[str], log: Path, environment: dict[str, str]
 ) -> Server:
     command = [
         sys.executable,
@@ -216,7 +219,7 @@ def _start(
     child = Child(
         name=app,
         command=[*command, *options, app],
-        log=folder / f"{port}.log",
+        log=log,
         environment={**os.environ, **environment},
         folder=ROOT,
     ).start()

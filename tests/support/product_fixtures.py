@@ -1,6 +1,7 @@
 """Fixtures of the running product, for those folders whose conftest imports them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,8 +38,8 @@ def start(tmp_path, product: Server) -> Iterator[Start]:
     """Starts more of them, for tests that do them harm."""
     started: list[Server] = []
 
-    def start_one(**environment: str) -> Server:
-        started.append(start_web(tmp_path, **environment))
+    def start_one(log: Path | None = None, **environment: str) -> Server:
+        started.append(start_web(tmp_path, log, **environment))
         return started[-1]
 
     yield start_one
@@ -46,8 +47,8 @@ def start(tmp_path, product: Server) -> Iterator[Start]:
         server.kill()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def books() -> Iterator[None]:
-    """After the test the ledger must still be right."""
+    """After the tests of a file the ledger must still be right."""
     yield
     assert broken_promises() == []

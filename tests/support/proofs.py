@@ -41,6 +41,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append((PROPERTY, " ".join(sorted(numbers, key=in_order))))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin first, so that none is waited for alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 class Proofs:
     """Collects the outcomes of this run."""
 

@@ -9,12 +9,13 @@ import orjson
 from asgiref.sync import sync_to_async
 
 from tests.support.chats import request
+from tests.support.patience import PATIENCE_S
 from tests.support.product import Shop
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Ask, in a thread, until it is so: other processes do not say when they are done."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while not await sync_to_async(is_so)():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -48,7 +49,7 @@ class Stream:
 
     async def until(self, count: int) -> None:
         """Wait until so many events have come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.events) < count:
                 assert not self._reading.done(), (self.events, self.error)
                 self._got.clear()
@@ -56,7 +57,7 @@ class Stream:
 
     async def end(self) -> None:
         """Wait until it is over, one way or the other."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await self._reading
 
     async def leave(self) -> None:

@@ -29,6 +29,9 @@ class Command(ActionCommand):
             "--every", default="month", choices=Plan.Interval.values, help="a cycle"
         )
         parser.add_argument("--count", default="1", help="so many of these are one cycle")
+        parser.add_argument(
+            "--drip", action="store_true", help="of a year: the credit comes every month"
+        )
         parser.add_argument("--rollover", action="store_true", help="left-overs stay")
         parser.add_argument(
             "--entitlement", action="append", default=[], help="a feature's name; repeatable"
@@ -42,6 +45,7 @@ class Command(ActionCommand):
             interval=options["every"],
             interval_count=read_count(options["count"], param="count"),
             resets=not options["rollover"],
+            drips=options["drip"],
             entitlements=options["entitlement"],
         )
         plan = products.add_plan(paywall, options["name"], terms, actor=actor)
@@ -51,11 +55,12 @@ class Command(ActionCommand):
         credit = amounts.shown(plan.credit_nanos, paywall.currency)
         return Answer(
             text=f"{paywall.name} sells {plan.name} ({products.public_id(plan)}):"
-            f" {credit} for {price} {plan.rhythm}.",
+            f" {credit}{f' {plan.credit_rhythm}' * plan.drips} for {price} {plan.rhythm}.",
             facts={
                 "plan": products.public_id(plan),
                 "credit": format_nanos(plan.credit_nanos),
                 "every": plan.interval,
                 "count": plan.interval_count,
+                "drip": plan.drips,
             },
         )

@@ -15,8 +15,8 @@ class Command(ActionCommand):
 
     help = (
         "Set what the assistant says on an event: authorization_required, insufficient_funds, "
-        "model_unavailable. {{url}} and {{name}} are filled in, nothing else. - reads the text "
-        "from standard input."
+        "model_unavailable, payments_unavailable. {{url}} and {{name}} are filled in, nothing "
+        "else. - reads the text from standard input."
     )
     positionals = ("paywall", "event", "text")
 
@@ -45,6 +45,6 @@ class Command(ActionCommand):
 
 
 def _warnings(event: str, text: str) -> tuple[str, ...]:
-    if event != messages.Event.MODEL_UNAVAILABLE and not messages.has_link(text):
+    if event not in messages.WITHOUT_LINK and not messages.has_link(text):
         return ("the text has no {{url}}: people will not find out where to go.",)
     return ()

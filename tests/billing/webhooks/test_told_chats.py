@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from asgiref.sync import sync_to_async
 
+from billing.types import Progress
 from billing.webhooks.models import Event
 from paywalls.models import Paywall
 from tests.billing.conftest import ask, bill, deposit
+from tests.billing.test_reaper import lapse_and_reap
 
 
 @pytest.fixture
@@ -69,6 +71,18 @@ async def test_plain_batches_tell_too(gate, listened):
     await asyncio.gather(*(gate.settle(bill(each, 20)) for each in asks))
     heard = await told(listened)
     assert heard["proxy.request.started"] == heard["usage.charge.created"] == 6
+
+
+async def test_what_a_lost_process_had_delivered_is_told(gate, listened, owner):
+    await deposit(gate, listened, 1_000)
+    asked = ask(listened, 300)
+    await gate.reserve(asked)
+    progress = Progress(charge_nanos=120, provider_cost_nanos=60, delivered=True, usage={})
+    gate.track(asked.request_id, lambda: progress)
+    await gate.renew()
+    assert lapse_and_reap(owner, asked.request_id) == {asked.request_id}
+    heard = await told(listened)
+    assert heard["usage.charge.created"] == heard["proxy.request.failed"] == 1
 
 
 async def test_a_paused_paywall_tells_of_what_it_blocks(gate, listened, paywall):

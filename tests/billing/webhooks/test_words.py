@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import time
 
 import orjson
 import pytest
@@ -73,9 +72,7 @@ def test_four_kilobytes_are_allowed(sink):
 
 def test_one_that_fails_is_left_alone_for_a_while(sink):
     sink.answer = Answer(hangs=True)
-    began = time.monotonic()
     assert ask(sink, times=20, timeout_s=0.2) == [None] * 20
-    assert time.monotonic() - began < 2
     assert len(sink.seen) == 1
 
 

@@ -9,15 +9,17 @@ from tests.fakes.stripe.errors import ApiError, RateLimitError, ServerError
 KINDS: Final = (
     "429",
     "lock_timeout",
+    "restricted",
     "500",
     "500_after",
     "timeout",
     "timeout_after",
     "slow",
 )
-"""429 and lock_timeout are refused before anything happens. 500: begun, nothing done. 500_after:
-done, and yet a 500; both are what the idempotency key answers from then on. timeout: no answer,
-nothing done. timeout_after: done, no answer. slow: done and answered after `seconds`."""
+"""429, lock_timeout and restricted (the account may take no payments) are refused before anything
+happens. 500: begun, nothing done. 500_after: done, and yet a 500; both are what the idempotency key
+answers from then on. timeout: no answer, nothing done. timeout_after: done, no answer. slow: done
+and answered after `seconds`."""
 
 
 @dataclass
@@ -70,6 +72,11 @@ def refuse_before(fault: Fault) -> None:
         )
         error.headers["stripe-should-retry"] = "true"
         raise error
+
+    if fault.kind == "restricted":
+        raise ApiError(
+            "Your account cannot currently make live charges.", code="testmode_charges_only"
+        )
 
 
 def server_error() -> ServerError:

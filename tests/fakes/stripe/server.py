@@ -23,7 +23,9 @@ import uvicorn
 from tests.fakes.stripe.app import FakeStripe
 from tests.fakes.stripe.keys import seeded
 
-START_S, CALL_S = 10, 30
+START_S, CALL_S = 60, 60
+KEEP_ALIVE_S = 600
+"""Longer than any test: a call must not meet the end of its connection."""
 
 
 @dataclass
@@ -72,7 +74,13 @@ def running(path: Path | None = None) -> Iterator[Running]:
     """Serve on a free port until the end of the block."""
     program = FakeStripe(path)
     config = uvicorn.Config(
-        program, host="127.0.0.1", port=0, log_level="error", ws="none", lifespan="on"
+        program,
+        host="127.0.0.1",
+        port=0,
+        log_level="error",
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="fake-stripe", daemon=True)

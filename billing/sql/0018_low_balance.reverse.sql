@@ -1,0 +1,1 @@
+DROP FUNCTION billing_low_watch(bigint, integer);

@@ -1,0 +1,2 @@
+DROP TRIGGER stripe_account_change_notify ON billing_stripe_account;
+DROP TRIGGER stripe_account_notify ON billing_stripe_account;

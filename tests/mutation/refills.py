@@ -1,0 +1,180 @@
+"""Guards of saved cards: whose, how often, up to what, and who is told."""
+
+from typing import Final
+
+from tests.mutation.guard import Guard, InFile, InFunction, InSchema
+
+RUNS: Final = "tests/stripe/test_refills.py"
+RULES: Final = "tests/stripe/test_refill_rules.py"
+CARDS: Final = "tests/stripe/test_saved_cards.py"
+PAGES: Final = "tests/stripe/test_refill_pages.py"
+LOW: Final = "tests/billing/webhooks/test_low_balance.py"
+
+REFILLS: Final[tuple[Guard, ...]] = (
+    InFile(
+        name="refill_that_was_taken",
+        protects="a payment whose answer was lost is found, and not made again",
+        file="billing/stripe/refills.py",
+        old="if not order.payment_intent_id and (intent_id := _lost(agreement, order)):",
+        new='if (intent_id := ""):',
+        tests=(f"{RUNS}::TestKilled",),
+    ),
+    InFile(
+        name="refill_one_key",
+        protects="workers at once charge a card once",
+        file="billing/stripe/refills.py",
+        old='{"idempotency_key": f"refill:{order.pk}:{order.attempt}"}',
+        new="{}",
+        tests=(f"{RUNS}::TestRefill",),
+    ),
+    InFile(
+        name="refill_lock",
+        protects="workers at once look at an agreement one after the other",
+        file="billing/stripe/agreements.py",
+        old="return RefillAgreement.objects.select_for_update(no_key=True).get(pk=agreement.pk)",
+        new="return RefillAgreement.objects.get(pk=agreement.pk)",
+        tests=(f"{RUNS}::TestRefill",),
+    ),
+    InSchema(
+        name="refill_open_once",
+        protects="a user has one automatic top-up under way",
+        statement="DROP INDEX refill_open_once",
+        tests=(f"{RUNS}::TestOpenOnce",),
+    ),
+    InFile(
+        name="refill_month",
+        protects="a card is charged no more than was agreed for a month",
+        file="billing/stripe/refill_rules.py",
+        old="is_too_much = facts.month_spent + facts.amount > facts.month_most",
+        new="is_too_much = False",
+        tests=(RULES,),
+    ),
+    InFile(
+        name="refill_month_of_others",
+        protects="what was taken this month counts",
+        file="billing/stripe/refill_rules.py",
+        old='month_spent=spent.aggregate(sum=Sum("credit_nanos"))["sum"] or 0,',
+        new="month_spent=0,",
+        tests=(f"{RUNS}::TestRefill",),
+    ),
+    InFile(
+        name="refill_without_need",
+        protects="a card is charged only while the balance is below",
+        file="billing/stripe/refill_rules.py",
+        old="facts.owed > 0 or facts.level >= facts.below",
+        new="facts.owed > 0",
+        tests=(RULES,),
+    ),
+    InFile(
+        name="refill_of_debts",
+        protects="a card does not pay what is owed",
+        file="billing/stripe/refill_rules.py",
+        old="facts.owed > 0 or facts.level >= facts.below",
+        new="facts.level >= facts.below",
+        tests=(RULES,),
+    ),
+    InFile(
+        name="refill_after_dispute",
+        protects="what was taken back is not taken again",
+        file="billing/stripe/refill_rules.py",
+        old="return taken.filter(wanted).exclude(status__in=FORGIVEN).exists()",
+        new="return False",
+        tests=(RULES,),
+    ),
+    InFile(
+        name="refill_of_another_account",
+        protects="consent is for one Stripe account",
+        file="billing/stripe/refill_rules.py",
+        old="has_other_key=selling is not None and selling.pk != account.pk,",
+        new="has_other_key=False,",
+        tests=(RULES,),
+    ),
+    InFile(
+        name="refill_declines",
+        protects="a card that is declined is left alone",
+        file="billing/stripe/agreements.py",
+        old="if row.declines >= DECLINES_MAX:",
+        new="if False:",
+        tests=(f"{RUNS}::TestDeclined",),
+    ),
+    InFile(
+        name="refill_given_up",
+        protects="an order that nobody wants any more is not paid",
+        file="billing/stripe/refills.py",
+        old="elif not order.payment_intent_id and _is_given_up(agreement, order):",
+        new="elif False:",
+        tests=(f"{RUNS}::TestKilled",),
+    ),
+    InFile(
+        name="refill_that_nobody_wakes",
+        protects="a balance that falls while a worker looks at it is topped up too",
+        file="billing/stripe/agreements.py",
+        old="mine.filter(due_at=agreement.due_at).update(due_at=None)",
+        new="mine.update(due_at=None)",
+        tests=(f"{RUNS}::TestRefill",),
+    ),
+    InFile(
+        name="card_of_another",
+        protects="nobody's card is saved for somebody else",
+        file="billing/stripe/cards.py",
+        old='if id_of(intent.get("customer")) != customer.customer_id:',
+        new="if False:",
+        tests=(CARDS,),
+    ),
+    InFile(
+        name="card_that_nobody_wants",
+        protects="a card is not kept once its person has changed their mind",
+        file="billing/stripe/cards.py",
+        old="is_wanted = agreements.lock(agreement).status != RefillAgreement.Status.OFF",
+        new="is_wanted = True",
+        tests=(CARDS,),
+    ),
+    InFile(
+        name="card_behind_a_passed_link",
+        protects="who was passed a link does not charge the card of its user",
+        file="dashboard/views/refill.py",
+        old='is_saved = visit.page == "wallet" and bool(customer.payment_method_id)',
+        new="is_saved = bool(customer.payment_method_id)",
+        tests=(PAGES,),
+    ),
+    InFile(
+        name="words_of_the_consent",
+        protects="nobody agrees to words that they did not read",
+        file="dashboard/views/refill.py",
+        old='request.POST.get("wording") != str(WORDING)',
+        new="False",
+        tests=(PAGES,),
+    ),
+    InFile(
+        name="refill_order_without_a_page",
+        protects="an automatic top-up is not paid a second time on a page",
+        file="dashboard/views/pay.py",
+        old="order.status == Order.Status.OPEN and order.kind != Order.Kind.REFILL",
+        new="order.status == Order.Status.OPEN",
+        tests=(PAGES,),
+    ),
+    InFunction(
+        name="low_only_who_fell",
+        protects="who never had so much is not told as fallen",
+        function="billing_low_watch",
+        old="level < threshold AND peak >= threshold",
+        new="level < threshold",
+        tests=(LOW,),
+    ),
+    InFunction(
+        name="low_until_it_rises",
+        protects="a balance that rose and falls again is told again",
+        function="billing_low_watch",
+        old="l.level >= l.threshold",
+        new="false",
+        tests=(LOW,),
+    ),
+    InFile(
+        name="low_mail_a_day",
+        protects="owners get one mail a day",
+        file="billing/stripe/low_balances.py",
+        old="Q(notices_mailed_at=None) | Q(notices_mailed_at__lt=Now() - MAIL_EVERY)",
+        new="Q()",
+        tests=(LOW,),
+    ),
+)
