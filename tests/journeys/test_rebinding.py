@@ -142,10 +142,10 @@ async def test_a_redirect_inside_is_not_followed(shop, http, fake, settings, sta
         user = await sync_to_async(shop.funded)()
         answer = await chat(http, shop, user)
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
-        for place in places.USES.values():
+        for place in places.ASKED.values():
             said = await sync_to_async(places.told)(place, shop.paywall, fake.url)
             assert said.startswith("The provider")
             assert INSIDE not in said
-        assert len(fake.requests) == 1 + len(places.USES)
+        assert len(fake.requests) == 1 + len(places.ASKED)
         assert canary.packets == 0
     assert shop.wallet(user) == Wallet(UNIT, 0)

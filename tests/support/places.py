@@ -200,13 +200,14 @@ SAVES: Final[dict[str, Place]] = {
 }
 """Where an address is entered."""
 
-USES: Final[dict[str, Place]] = {
+ASKED: Final[dict[str, Place]] = {
     "test": _probe,
     "administration, test": _staff_tests,
     "sync_models": _sync,
-    "webhook, reach": _reach,
-    "webhook, delivery": _deliver,
 }
+"""Where a provider's is used, and tells what came of it."""
+
+USES: Final[dict[str, Place]] = ASKED | {"webhook, reach": _reach, "webhook, delivery": _deliver}
 """Where one that is stored is used. Chats are another: a server does these."""
 
 SILENT: Final[dict[str, Place]] = {"message endpoint": _ask}
