@@ -13,11 +13,13 @@ from django.utils.html import format_html
 
 import billing.stripe.account_admin
 import billing.stripe.order_admin
+import billing.stripe.person_admin
 import billing.stripe.refill_admin
 import billing.stripe.sale_admin
-import billing.webhooks.admin  # noqa: F401 - Django looks for pages here.
+import billing.webhooks.admin
+import billing.withdrawals.admin  # noqa: F401 - Django looks for pages here.
 from billing.forms import MoveForm, RefundForm
-from billing.models import Charge, Request, Wallet, Writeoff
+from billing.models import Charge, PlatformFee, Request, Split, Wallet, Writeoff
 from config.kit import ids
 from config.kit.admin import ReadOnlyAdmin, money, public_id
 from config.kit.errors import PaywallsError
@@ -100,6 +102,31 @@ class ChargeAdmin(CostsAdmin[Charge]):
             ("Charged", f"{format_nanos(row.charged)} {paywall.currency}"),
         ]
         return _money_page(self, request, form, title="Refund", facts=facts, lines=())
+
+
+@admin.register(PlatformFee)
+class PlatformFeeAdmin(ReadOnlyAdmin[PlatformFee]):
+    """What the platform takes of Shared charges, and since when."""
+
+    list_display = ("number", "__str__", "valid_from", "actor", "created_at")
+    when_empty = "No fee was ever set: set_platform_fee."
+
+
+@admin.register(Split)
+class SplitAdmin(ReadOnlyAdmin[Split]):
+    """How each Shared charge, and each of its refunds, was shared."""
+
+    list_display = ("id_", "cost_", "fee_", "earned_", "built_in", "fee_ppm", "user_id_")
+    list_filter = ("built_in",)
+    id_fields = ("pk", "user_id", "grant_id", "paywall_id")
+    when_empty = "A charge of a Shared paywall makes one."
+    id_ = public_id("transaction_id", "txn", "id")
+    paywall_id_ = public_id("paywall_id", "pw", "paywall", page="paywalls_paywall")
+    user_id_ = public_id("user_id", "usr", "user", page="billing_wallet")
+    grant_id_ = public_id("grant_id", "grt", "grant", page="paywalls_grant")
+    cost_ = money("cost", "provider")
+    fee_ = money("fee", "platform")
+    earned_ = money("earned", "developer")
 
 
 @admin.register(Wallet)

@@ -4,6 +4,7 @@ from django.db import connection, utils
 
 from billing.errors import CreditLineInUseError
 from config.kit import ids
+from config.kit.errors import InvalidRequestError
 from config.kit.money import format_nanos
 from paywalls import audit, users
 from paywalls.models import Paywall
@@ -14,8 +15,11 @@ def set_line(paywall: Paywall, user: str, nanos: int, *, livemode: bool, actor: 
 
     Runs in the caller's transaction.
 
-    Raises: CreditLineInUseError when more than that is already used.
+    Raises: CreditLineInUseError when more than that is already used; InvalidRequestError in Shared
+        mode.
     """
+    if paywall.mode == Paywall.Mode.SHARED:
+        raise InvalidRequestError("In Shared mode wallets are people's own.", param="paywall")
     end_user = users.find(paywall, user, livemode=livemode)
     try:
         with connection.cursor() as cursor:

@@ -9,7 +9,8 @@ import datetime as dt
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -37,9 +38,17 @@ SETTLE_CLOSE_S: Final = 20.0
 
 SETTLE_PAUSE_S: Final = 0.5
 
-CALL_S: Final = {"reserve": 4.0, "charge": 8.0, "settle": 8.0, "renew": 5.0}
+CALL_S: Final = {
+    "reserve": 4.0,
+    "shared_reserve": 4.0,
+    "charge": 8.0,
+    "shared_charge": 8.0,
+    "settle": 8.0,
+    "shared_settle": 8.0,
+    "renew": 5.0,
+}
 """How long a call may take, with all its tries. Who wants to spend is refused soon; a lease can be
-missed a few times; a settlement is tried again anyway."""
+missed a few times; a settlement is tried again anyway. Shared paywalls have calls of their own."""
 
 
 @dataclass(slots=True)
@@ -61,6 +70,14 @@ class GateSettings:
     total_s: int
 
 
+class _Calls(NamedTuple):
+    """What waits to go to the database together: of Default paywalls, or of Shared ones."""
+
+    reserve: Batcher[Ask, Decision]
+    settle: Batcher[dict[str, object], Settled]
+    charge: Batcher[dict[str, object], Movement | Decision]
+
+
 class Gate:
     """Open it in the lifespan; close drains settlements first."""
 
@@ -69,7 +86,7 @@ class Gate:
         self._settings = settings
         self._process = ids.uuid7()
         self._open: dict[UUID, _Open] = {}
-        self._earning: dict[tuple[UUID, bool], UUID] = {}
+        self._earning: dict[tuple[UUID, bool], tuple[UUID, ...]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._heart: asyncio.Task[None] | None = None
         self._settle_until = float("inf")  # Monotonic, once it closes.
@@ -77,11 +94,7 @@ class Gate:
         self._lines = {
             kind: Line(database.url, statement_s=seconds) for kind, seconds in CALL_S.items()
         }
-        self._reserving: Batcher[Ask, Decision] = Batcher(self._reserve_batch, self._abandon)
-        self._settling: Batcher[dict[str, object], Settled] = Batcher(self._settle_batch, _nothing)
-        self._charging: Batcher[dict[str, object], Movement | Decision] = Batcher(
-            self._charge_batch, _nothing
-        )
+        self._calls = {shared: self._batchers(shared=shared) for shared in (False, True)}
 
     async def open(self) -> None:
         await self.database.open()
@@ -93,8 +106,9 @@ class Gate:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)  # lets the done callbacks take them out
-        for batcher in (self._reserving, self._settling, self._charging):
-            await batcher.drained()
+        for calls in self._calls.values():
+            for batcher in (calls.reserve, calls.settle, calls.charge):
+                await batcher.drained()
         if self._heart is not None:
             self._heart.cancel()
             await asyncio.gather(self._heart, return_exceptions=True)
@@ -121,7 +135,7 @@ class Gate:
         Raises: GateUnavailableError.
         """
         await self._know_earning(ask.payer)
-        decision = await self._reserving.call(ask)
+        decision = await self._calls[ask.payer.shared].reserve.call(ask)
         if isinstance(decision, Allowed):
             self._remember(ask, decision)
         return decision
@@ -140,7 +154,7 @@ class Gate:
         try:
             while True:
                 try:
-                    settled = await self._settling.call(booking)
+                    settled = await self._calls[bill.payer.shared].settle.call(booking)
                 except GateUnavailableError:
                     if time.monotonic() > min(deadline, self._settle_until):
                         log.exception("settle.gave_up", request=ids.encode("req", bill.request_id))
@@ -168,13 +182,14 @@ class Gate:
         Raises: GateUnavailableError.
         """
         earns = await self._know_earning(payer)
-        return await self._charging.call(
+        return await self._calls[payer.shared].charge.call(
             wire.payer_object(payer)
+            | wire.earning_object(earns)
             | {
                 "id": ids.uuid7(),
                 "txn": transaction_id,
-                "to": earns,
                 "want": amount_nanos,
+                "least": amount_nanos,
                 "ref": key.hex() if key else str(transaction_id),
                 "print": fingerprint.hex() if key and fingerprint else None,
                 "metadata": metadata,
@@ -219,35 +234,48 @@ class Gate:
             raise
         return wire.movement_of(orjson.loads(text))
 
-    async def _know_earning(self, payer: Payer) -> UUID:
+    async def _know_earning(self, payer: Payer) -> tuple[UUID, ...]:
         known = self._earning.get((payer.paywall_id, payer.livemode))
         if known is None:
-            known = await self.database.value(
-                "SELECT billing_revenue(%s, %s)", [payer.paywall_id, payer.livemode]
+            query = (
+                "SELECT billing_parties(%s, %s)"
+                if payer.shared
+                else "SELECT ARRAY[billing_revenue(%s, %s)]"
             )
-            assert isinstance(known, UUID), known
-            self._earning[payer.paywall_id, payer.livemode] = known
+            found = await self.database.value(query, [payer.paywall_id, payer.livemode])
+            assert isinstance(found, list), found
+            known = self._earning[payer.paywall_id, payer.livemode] = tuple(found)
         return known
 
-    def _earns(self, payer: Payer) -> UUID:
+    def _earns(self, payer: Payer) -> tuple[UUID, ...]:
         return self._earning[payer.paywall_id, payer.livemode]
 
-    async def _reserve_batch(self, asks: Sequence[Ask]) -> Sequence[Decision | Exception]:
+    def _batchers(self, *, shared: bool) -> _Calls:
+        kind = "shared_{}" if shared else "{}"
+        return _Calls(
+            reserve=Batcher(partial(self._reserve_batch, kind.format("reserve")), self._abandon),
+            settle=Batcher(partial(self._settle_batch, kind.format("settle")), _nothing),
+            charge=Batcher(partial(self._charge_batch, kind.format("charge")), _nothing),
+        )
+
+    async def _reserve_batch(
+        self, kind: str, asks: Sequence[Ask]
+    ) -> Sequence[Decision | Exception]:
         objects = [wire.ask_object(ask, earns=self._earns(ask.payer)) for ask in asks]
         terms = [str(self._process), str(self._settings.lease_s), str(self._settings.total_s)]
-        answers = await self._batched("reserve", "($1, $2, $3, $4)", objects, terms)
+        answers = await self._batched(kind, "($1, $2, $3, $4)", objects, terms)
         return [a if isinstance(a, Exception) else wire.decision_of(a) for a in answers]
 
     async def _settle_batch(
-        self, bills: Sequence[dict[str, object]]
+        self, kind: str, bills: Sequence[dict[str, object]]
     ) -> Sequence[Settled | Exception]:
-        answers = await self._batched("settle", "($1)", bills, [])
+        answers = await self._batched(kind, "($1)", bills, [])
         return [a if isinstance(a, Exception) else wire.settled_of(a) for a in answers]
 
     async def _charge_batch(
-        self, asks: Sequence[dict[str, object]]
+        self, kind: str, asks: Sequence[dict[str, object]]
     ) -> Sequence[Movement | Decision | Exception]:
-        answers = await self._batched("charge", "($1)", asks, [])
+        answers = await self._batched(kind, "($1)", asks, [])
         return [a if isinstance(a, Exception) else wire.movement_of(a) for a in answers]
 
     def _bill_object(self, bill: Bill) -> dict[str, object]:

@@ -27,6 +27,26 @@ LINES: Final = """
 """Asks for the wallet's account, the entry to continue before or null, and how many rows. One more
 tells whether there are more. Why a list of one account: `ledger.balances`."""
 
+SHARED_LINES: Final = """
+    SELECT e.id, s.transaction_id, t.kind, e.amount, e.balance_after, e.created_at, t.request_id,
+        coalesce(c.model, '')
+    FROM (
+        SELECT transaction_id FROM billing_split
+        WHERE transaction_id < coalesce(
+                (SELECT transaction_id FROM ledger_entry WHERE id = %s::bigint),
+                'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            AND user_id = ANY(ARRAY[%s]::uuid[])
+        ORDER BY user_id DESC, transaction_id DESC LIMIT %s + 1
+    ) s
+    JOIN ledger_transaction t ON t.id = s.transaction_id
+    JOIN ledger_entry e ON e.transaction_id = s.transaction_id
+    JOIN ledger_account a ON a.id = e.account_id AND a.kind = 'wallet'
+    LEFT JOIN billing_charge c ON c.transaction_id = s.transaction_id
+    ORDER BY s.transaction_id DESC
+"""
+"""The same for one user of a Shared paywall: asks for the entry to continue before or null, the end
+user's own id, and how many rows."""
+
 LABELS: Final = """
     SELECT id, run, feature FROM billing_request WHERE id = ANY(%s) AND id >= %s AND id <= %s
 """

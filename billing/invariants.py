@@ -10,6 +10,8 @@ from uuid import UUID
 
 import orjson
 
+from billing.split_invariants import ALLOWED, SPLITS
+from billing.withdrawals.invariants import PAYOUTS
 from ledger.invariants import Invariant
 from paywalls.pricing import Rates, Usage, price_nanos
 
@@ -57,6 +59,14 @@ BILLING: Final = (
             e.amount IS DISTINCT FROM o.credit_nanos
             OR a.currency <> o.currency OR a.livemode <> o.livemode)
         UNION ALL
+        SELECT o.id FROM billing_person_order o
+        LEFT JOIN ledger_transaction t ON t.id = o.transaction_id AND t.kind = 'topup'
+            AND t.ref = o.session_id
+        LEFT JOIN (ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+            AND a.kind = 'wallet') ON e.transaction_id = t.id
+        WHERE o.status = 'paid' AND (e.amount IS DISTINCT FROM o.credit_nanos
+            OR a.owner <> o.person_id OR a.currency <> o.currency OR a.livemode <> o.livemode)
+        UNION ALL
         SELECT o.id FROM billing_order o
         LEFT JOIN billing_drip d ON d.order_id = o.id
         LEFT JOIN ledger_transaction t ON t.id = o.transaction_id AND t.kind = 'topup'
@@ -87,8 +97,9 @@ BILLING: Final = (
         LEFT JOIN (billing_drip d JOIN billing_order c ON c.id = d.order_id)
             ON split_part(t.ref, ':', 2) ~ '^month-' AND c.invoice_id = split_part(t.ref, ':', 1)
             AND starts_with(t.scope, 'topup:' || c.paywall_id)
+        LEFT JOIN billing_person_order p ON p.transaction_id = t.id AND p.status = 'paid'
         WHERE t.kind = 'topup' AND left(t.ref, 3) IN ('cs_', 'pi_', 'in_')
-            AND o.id IS NULL AND d.order_id IS NULL
+            AND o.id IS NULL AND d.order_id IS NULL AND p.id IS NULL
         UNION ALL
         SELECT coalesce(p.id, l.id) FROM billing_promo p FULL JOIN (
             SELECT t.id, split_part(t.ref, ':', 2) AS promo,
@@ -100,28 +111,34 @@ BILLING: Final = (
         GROUP BY 1, p.id HAVING p.id IS NULL OR count(l.id) <> p.uses
         """,
     ),
+    *PAYOUTS,
+    *SPLITS,
     Invariant(
         "I16",
-        "a Default charge touches the money of one paywall only",
-        """
+        "a charge touches one paywall's money; in Shared mode the wallet's owner allowed it",
+        f"""
         SELECT c.transaction_id FROM billing_charge c
+        LEFT JOIN paywalls_paywall w ON w.id = c.paywall_id
         JOIN ledger_entry e ON e.transaction_id = c.transaction_id
         JOIN ledger_account a ON a.id = e.account_id
         LEFT JOIN paywalls_enduser u ON u.wallet_id = a.id AND u.paywall_id = c.paywall_id
-        WHERE (a.kind = 'wallet' AND u.id IS NULL)
+        WHERE w.mode IS DISTINCT FROM 'shared' AND ((a.kind = 'wallet' AND u.id IS NULL)
             OR (a.kind = 'revenue' AND a.owner <> c.paywall_id)
-            OR a.kind NOT IN ('wallet', 'revenue')
-        """,
-        """
+            OR a.kind NOT IN ('wallet', 'revenue'))
+        UNION ALL {ALLOWED[0]}
+        """,  # noqa: S608 - a query of ours.
+        f"""
         SELECT c.transaction_id FROM touched n
         JOIN billing_charge c ON c.transaction_id = n.id
+        LEFT JOIN paywalls_paywall w ON w.id = c.paywall_id
         JOIN ledger_entry e ON e.transaction_id = n.id
         JOIN ledger_account a ON a.id = e.account_id
         LEFT JOIN paywalls_enduser u ON u.wallet_id = a.id AND u.paywall_id = c.paywall_id
-        WHERE (a.kind = 'wallet' AND u.id IS NULL)
+        WHERE w.mode IS DISTINCT FROM 'shared' AND ((a.kind = 'wallet' AND u.id IS NULL)
             OR (a.kind = 'revenue' AND a.owner <> c.paywall_id)
-            OR a.kind NOT IN ('wallet', 'revenue')
-        """,
+            OR a.kind NOT IN ('wallet', 'revenue'))
+        UNION ALL {ALLOWED[1]}
+        """,  # noqa: S608 - a query of ours.
     ),
     Invariant(
         "I17",
@@ -148,6 +165,10 @@ BILLING: Final = (
             SELECT 'reversal:' || s.paywall_id || CASE WHEN s.livemode THEN '' ELSE ':test' END
                 AS scope, object_id, sum(booked_nanos) AS taken
             FROM billing_reversal JOIN billing_stripe_account s ON s.id = account_id GROUP BY 1, 2
+            UNION ALL
+            SELECT 'reversal:person' || CASE WHEN livemode THEN '' ELSE ':test' END, id::text,
+                taken_nanos
+            FROM billing_person_order WHERE steps > 0
         ) r FULL JOIN (
             SELECT t.scope, split_part(t.ref, ':', 1) AS object_id, sum(e.amount) AS taken
             FROM ledger_transaction t JOIN ledger_entry e ON e.transaction_id = t.id
@@ -162,7 +183,8 @@ BILLING: Final = (
         "a charge's facts, its entries, its request and the day's sum say the same amount",
         """
         SELECT c.transaction_id FROM billing_charge c
-        LEFT JOIN ledger_entry e ON e.transaction_id = c.transaction_id AND e.amount < 0
+        LEFT JOIN (ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+            AND a.kind = 'wallet') ON e.transaction_id = c.transaction_id
         LEFT JOIN billing_request r ON r.id = c.request_id
         WHERE e.amount IS DISTINCT FROM -c.charged OR r.charged <> c.charged
         UNION ALL
@@ -176,7 +198,8 @@ BILLING: Final = (
         """
         SELECT c.transaction_id FROM touched n
         JOIN billing_charge c ON c.transaction_id = n.id
-        LEFT JOIN ledger_entry e ON e.transaction_id = n.id AND e.amount < 0
+        LEFT JOIN (ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+            AND a.kind = 'wallet') ON e.transaction_id = n.id
         LEFT JOIN billing_request r ON r.id = c.request_id
         WHERE e.amount IS DISTINCT FROM -c.charged OR r.charged <> c.charged
         """,

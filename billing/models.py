@@ -6,9 +6,10 @@ short-lived ones that a paywall asked for. Written by the functions in `billing/
 
 from django.db import models
 
-import billing.stripe.models
-import billing.webhooks.models  # noqa: F401 - Django looks for models here.
-from config.kit import ids
+import billing.stripe.person_models
+import billing.webhooks.models
+import billing.withdrawals.models  # noqa: F401 - Django looks for models here.
+from config.kit import clock, ids
 from config.kit.fields import SumField
 from paywalls.models import EndUser
 
@@ -184,6 +185,52 @@ class Writeoff(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason} {ids.encode('req', self.request_id)}"
+
+
+class PlatformFee(models.Model):
+    """What the operator takes of Shared charges from a moment on; the newest moment counts.
+
+    Kept for ever: a charge says under which number it was shared.
+    """
+
+    number = models.PositiveIntegerField(primary_key=True)
+    ppm = models.PositiveIntegerField(help_text="millionths of the charge")
+    valid_from = models.DateTimeField(db_index=True)
+    actor = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(ppm__lte=1_000_000), name="fee_at_most_all")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ppm / 10_000:g} %"
+
+
+class Split(models.Model):
+    """How a Shared charge was shared: cost + fee + earned = the charge. Amounts in nanos.
+
+    A refund has a row of its own, below 0: what each party gave back. built_in: the operator paid
+    the provider. Otherwise the developer did, and cost is 0.
+    """
+
+    transaction_id = models.UUIDField(primary_key=True, editable=False)
+    paywall_id = models.UUIDField()
+    user_id = models.UUIDField()
+    grant_id = models.UUIDField(help_text="under which it was allowed")
+    fee_number = models.IntegerField(help_text="0: no fee was ever set")
+    fee_ppm = models.IntegerField()
+    built_in = models.BooleanField()
+    cost = models.BigIntegerField(help_text="the provider's")
+    fee = models.BigIntegerField(help_text="the platform's")
+    earned = models.BigIntegerField(help_text="the developer's; below 0 where the cost was higher")
+
+    class Meta:
+        indexes = [models.Index(fields=["user_id", "transaction_id"], name="split_of_user")]
+
+    def __str__(self) -> str:
+        return f"split of {ids.encode('txn', self.transaction_id)}"
 
 
 class Wallet(EndUser):

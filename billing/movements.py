@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
@@ -97,26 +97,29 @@ def adjust(
 def charge(
     paywall: Paywall, user: str, amount_nanos: int, why: Reason, *, livemode: bool = True
 ) -> Movement:
-    """A manual charge, all or nothing, outside any limit.
+    """A manual charge, all or nothing, outside any limit of the developer's.
 
     Raises: InvalidRequestError, InsufficientFundsError, IdempotencyMismatchError.
     """
+    is_shared = paywall.mode == Paywall.Mode.SHARED
     movement = _object(paywall, user, amount_nanos, why, livemode=livemode)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT billing_revenue(%s, %s)",
+            f"SELECT {'billing_parties' if is_shared else 'billing_revenue'}(%s, %s)",
             [paywall.id, livemode],
         )
-        (earns,) = cursor.fetchone()
+        (found,) = cursor.fetchone()
+    movement |= wire.earning_object(found if is_shared else [found])
     movement |= {
         "txn": movement["id"],
         "id": ids.uuid7(),
-        "to": earns,
         "want": amount_nanos,
+        "least": amount_nanos,
         "zone": paywall.timezone,
         "metadata": {"actor": why.actor, "reason": why.reason, **(why.metadata or {})},
     }
-    return _booked("SELECT billing_charge_one(%s::jsonb)::text", movement)
+    call = "billing_shared_charge_one" if is_shared else "billing_charge_one"
+    return _booked(f"SELECT {call}(%s::jsonb)::text", movement)
 
 
 def refund(charge_id: UUID, amount_nanos: int, why: Reason) -> Movement:
@@ -178,6 +181,32 @@ def reverse(
     # Nothing new has come in, so nobody is told of a deposit.
     quiet = more | {"tell": False}
     return _credit(paywall, user, -amount_nanos, why, livemode=livemode, more=quiet)
+
+
+def credit_person(
+    person_id: UUID,
+    amount_nanos: int,
+    why: Reason,
+    *,
+    kind: Literal["topup", "bonus", "adjustment"],
+    livemode: bool,
+    currency: str,
+) -> Movement:
+    """Credits a person's own wallet, made where there is none: paid to the operator, or a gift.
+
+    `why.ref`: unique for the kind over all people, such as the id of a session at Stripe.
+    Raises: InvalidRequestError, IdempotencyMismatchError.
+    """
+    sources = {"topup": "processor", "bonus": "promo", "adjustment": "external"}
+    movement = _signed(amount_nanos, why, person_id, currency, livemode) | {
+        "kind": kind,
+        "from": sources[kind],
+        "person": person_id,
+        "live": livemode,
+        "cur": currency,
+        "metadata": why.metadata,
+    }
+    return _booked("SELECT billing_person_credit(%s::jsonb)::text", movement)
 
 
 def _credit(
@@ -266,6 +295,11 @@ def _translated(error: utils.DatabaseError) -> Exception:
         return IdempotencyMismatchError(OTHER_MOVEMENT)
     if state == "PW003":
         return RefundTooLargeError("All refunds of this charge together would pass it.")
+    if state == "PW004":
+        return InvalidRequestError(
+            "In Shared mode the money is a person's own: no paywall gives or takes it.",
+            param="paywall",
+        )
     if state == "22003":
         return InvalidRequestError(WALLET_FULL, param="amount")
     return error

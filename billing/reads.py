@@ -15,6 +15,7 @@ from billing.database import Database
 from billing.history import (
     LABELS,
     LINES,
+    SHARED_LINES,
     TOTALS,
     TOTALS_OF,
     HistoryLine,
@@ -118,10 +119,17 @@ class RequestView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectedUser:
-    """An end user that exists."""
+    """An end user that exists, and since when it is connected."""
 
     user_id: UUID
     created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unconnected:
+    """An end user of a Shared paywall for whom no wallet pays now."""
+
+    user_id: UUID
 
 
 class Reads:
@@ -154,7 +162,16 @@ class Reads:
         return await backlog.read(self._database)
 
     async def balance(self, payer: Payer) -> int:
-        """What the user can spend, in nanos; a user never seen: what the trial would give."""
+        """What the user can spend, in nanos; a user never seen: what the trial would give.
+
+        In Shared mode what wallet and grant allow this app together.
+        """
+        if payer.shared:
+            seen = await self._database.value(
+                "SELECT billing_shared_user(%s, %s, %s)",
+                [payer.paywall_id, payer.livemode, payer.user],
+            )
+            return int(seen["left"]) if seen else 0
         nanos = await self._database.value(
             "SELECT billing_balance(%s, %s, %s)", [payer.paywall_id, payer.livemode, payer.user]
         )
@@ -180,6 +197,22 @@ class Reads:
         )
         return ConnectedUser(user_id=rows[0][0], created_at=rows[0][1])
 
+    async def connect_shared(self, payer: Payer) -> ConnectedUser | Unconnected | Refused:
+        """A Shared paywall's user, made when it is new; where nobody pays, somebody is asked to."""
+        closed = await self._database.value(
+            "SELECT billing_closed(%s, %s)", [payer.paywall_id, payer.key_id]
+        )
+        if closed is not None:
+            return Refused(code=closed)
+        seen = await self._database.value(
+            "SELECT billing_shared_connect(%s, %s, %s)",
+            [payer.paywall_id, payer.livemode, payer.user],
+        )
+        user_id = UUID(seen["user"])
+        if not seen["connected"]:
+            return Unconnected(user_id=user_id)
+        return ConnectedUser(user_id=user_id, created_at=dt.datetime.fromisoformat(seen["since"]))
+
     async def usage(self, payer: Payer, period: Period) -> list[UsageRow]:
         """The user's days by model, from exact roll-ups; days are the paywall's."""
         back = DAYS.get(period)
@@ -201,7 +234,12 @@ class Reads:
     async def history(
         self, payer: Payer, *, before: int | None = None, rows: int = PAGE_ROWS
     ) -> Page[HistoryLine, int]:
-        """The newest movements on the user's wallet, or those before the entry `before`."""
+        """The newest movements on the user's wallet, or those before the entry `before`.
+
+        In Shared mode only those that were for this user: the wallet is none of the app's business.
+        """
+        if payer.shared:
+            return await self._shared_history(payer, before=before, rows=rows)
         wallet = await self._database.value(
             "SELECT wallet_id FROM paywalls_enduser"
             " WHERE paywall_id = %s AND livemode = %s AND external_id = %s",
@@ -210,6 +248,18 @@ class Reads:
         if wallet is None:
             return Page(items=(), next=None)
         found = await self._database.rows(LINES, [wallet, before, rows])
+        labels = await self._database.rows(LABELS, label_arguments(found))
+        return history_page(found, labels, rows)
+
+    async def _shared_history(
+        self, payer: Payer, *, before: int | None, rows: int
+    ) -> Page[HistoryLine, int]:
+        user_id = await self._database.value(
+            "SELECT id FROM paywalls_enduser"
+            " WHERE paywall_id = %s AND livemode = %s AND external_id = %s",
+            [payer.paywall_id, payer.livemode, payer.user],
+        )
+        found = await self._database.rows(SHARED_LINES, [before, user_id, rows])
         labels = await self._database.rows(LABELS, label_arguments(found))
         return history_page(found, labels, rows)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from billing.models import Charge
+from billing.models import Charge, Split
+from billing.splits import Parts
 from ledger.models import Account, Entry, Transaction
 from paywalls.models import EndUser, Paywall, Rate
 from paywalls.pricing import BASIS_POINTS, TOKENS_PER_RATE, Rates, Usage, lines, price_nanos
@@ -58,6 +59,8 @@ class Receipt:
 
     amount_nanos: below 0 where money left the wallet; the items add up to it without its sign.
     of: the charge that a refund gives back. What a request says is empty for other movements.
+    parts: who got what of a Shared charge, or gave of its refund (below 0); what is in the person's
+    wallet is then not for the app to see.
     """
 
     transaction_id: UUID
@@ -79,6 +82,7 @@ class Receipt:
     usage_source: str = ""
     version_id: UUID | None = None
     version: int | None = None
+    parts: Parts | None = None
 
     @property
     def total_nanos(self) -> int:
@@ -128,7 +132,11 @@ def find(transaction_id: UUID) -> Receipt | None:
     )
     if entry is None:
         return None
-    user = EndUser.objects.select_related("paywall").get(pk=entry.account.owner)
+    split = Split.objects.filter(pk=transaction_id).first()
+    user_id = split.user_id if split else entry.account.owner
+    user = EndUser.objects.select_related("paywall").filter(pk=user_id).first()
+    if user is None:  # A person's own top-up is no paywall's.
+        return None
     assert entry.balance_after is not None, "a wallet knows its balance"
     charge = Charge.objects.filter(pk=transaction_id).first()
     rate_id = charge.rate_id if charge else None
@@ -153,6 +161,7 @@ def find(transaction_id: UUID) -> Receipt | None:
         usage_source=charge.usage_source if charge else "",
         version_id=rate.version_id if rate else None,
         version=rate.version.number if rate else None,
+        parts=Parts(cost=split.cost, fee=split.fee, earned=split.earned) if split else None,
     )
 
 

@@ -2,9 +2,12 @@
 
 from typing import Final
 
-from billing.stripe import client, endpoint
+from billing.stripe import client, endpoint, platform
 from billing.stripe.models import StripeAccount
+from billing.stripe.person_models import PlatformStripe
 from billing.webhooks.models import Subscription
+from billing.withdrawals import bank
+from billing.withdrawals.models import Destination
 from config.kit.sealed import SealedColumn
 
 SEALED: Final = (
@@ -13,4 +16,8 @@ SEALED: Final = (
     SealedColumn(StripeAccount, "sealed_previous_secret", endpoint.seal_context),
     SealedColumn(Subscription, "sealed_secret", lambda row: str(row.seal_context)),
     SealedColumn(Subscription, "sealed_previous", lambda row: str(row.seal_context)),
+    SealedColumn(PlatformStripe, "sealed_key", platform.seal_context),
+    SealedColumn(PlatformStripe, "sealed_secret", platform.seal_context),
+    SealedColumn(PlatformStripe, "sealed_connect_secret", platform.seal_context),
+    SealedColumn(Destination, "sealed", bank.seal_context),
 )

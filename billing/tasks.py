@@ -9,6 +9,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connection
 
+from billing import earnings
 from billing.analytics import TOP_USERS
 from billing.models import Answer
 from billing.stripe import (
@@ -17,6 +18,8 @@ from billing.stripe import (
     drips,
     inbox,
     low_balances,
+    person_orders,
+    platform,
     promo_tries,
     reconcile,
     refills,
@@ -24,6 +27,7 @@ from billing.stripe import (
 )
 from billing.verification import Result, forget_old_runs, verify, verify_new
 from billing.webhooks import deliver
+from billing.withdrawals import destinations, paying
 from config.kit import clock
 from config.kit.limits import EVENT_RETENTION_DAYS
 
@@ -195,3 +199,41 @@ def refill_balances() -> int:
 def forget_cards() -> int:
     """Takes the cards and consents of erased users away; returns how many users."""
     return cards.forget_erased()
+
+
+@shared_task(name="billing.tasks.clear_earnings")
+def clear_earnings() -> int:
+    """Clears earnings that are old enough; returns for how many teams something moved."""
+    return earnings.clear_due()
+
+
+@shared_task(name="billing.tasks.pay_withdrawals")
+def pay_withdrawals() -> int:
+    """Pays and follows withdrawals; returns how many it looked at."""
+    destinations.check_all(only_new=True)
+    return paying.pay_due()
+
+
+@shared_task(name="billing.tasks.request_withdrawals")
+def request_withdrawals() -> int:
+    """Asks for what schedules say; returns how many withdrawals that makes."""
+    return paying.request_scheduled()
+
+
+@shared_task(name="billing.tasks.check_destinations")
+def check_destinations() -> int:
+    """Asks anew whether destinations can be paid to; returns how many have trouble."""
+    return destinations.check_all()
+
+
+@shared_task(name="billing.tasks.follow_person_orders")
+def follow_person_orders() -> int:
+    """Credits what people have paid to the operator; returns how many orders were asked about."""
+    return person_orders.follow_due()
+
+
+@shared_task(name="billing.tasks.reconcile_person_orders")
+def reconcile_person_orders() -> int:
+    """Looks for refunds and disputes of those; returns of how many orders there may be news."""
+    modes = platform.modes()
+    return sum(person_orders.reconcile(livemode=livemode) for livemode in modes)

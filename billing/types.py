@@ -21,8 +21,8 @@ UsageSource = Literal["provider", "estimated", "none"]
 class Payer:
     """Whose wallet, under which terms: the same for every money call of a request.
 
-    user: the external id. tell: somebody listens to this paywall's events. The trial is what a user
-    gets who is seen for the first time.
+    user: the external id. shared: a person's wallet pays, within a grant. tell: somebody listens to
+    this paywall's events. The trial is what a user gets who is seen for the first time.
     *_caps: limits of this paywall for each user, for the key and for the whole paywall.
     """
 
@@ -36,6 +36,7 @@ class Payer:
     trial_requests: int = 0
     trial_days: int = 0
     tell: bool = False
+    shared: bool = False
     user_caps: Caps = field(default_factory=dict)
     key_caps: Caps = field(default_factory=dict)
     paywall_caps: Caps = field(default_factory=dict)

@@ -1,7 +1,10 @@
-"""The gate's values as the objects that `billing/sql` reads and writes."""
+"""The gate's values as the objects that `billing/sql` reads and writes.
+
+`earns` is who gets a charge, as booked to the first account: with more of them it is shared.
+"""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +15,7 @@ from paywalls.decisions import (
     Decision,
     LimitCode,
     Limited,
+    NeedsGrant,
     NeedsTopUp,
     Refused,
     Repeated,
@@ -62,13 +66,19 @@ def payer_object(payer: Payer) -> dict[str, object]:
     }
 
 
-def ask_object(ask: Ask, *, earns: UUID) -> dict[str, object]:
+def earning_object(earns: Sequence[UUID]) -> dict[str, object]:
+    """Where a charge goes, and who has a share in it."""
+    to, *parties = earns
+    return {"to": to, "parties": parties} if parties else {"to": to}
+
+
+def ask_object(ask: Ask, *, earns: Sequence[UUID]) -> dict[str, object]:
     """An ask; its facts are completed so that the reaper can bill without this process."""
     payer = ask.payer
     facts = {
         **(TELL if payer.tell else {}),
         **ask.facts,
-        "to": earns,
+        **earning_object(earns),
         "paywall": payer.paywall_id,
         "key": payer.key_id,
         "live": payer.livemode,
@@ -85,7 +95,7 @@ def ask_object(ask: Ask, *, earns: UUID) -> dict[str, object]:
 
 
 def bill_object(
-    bill: Bill, *, earns: UUID, user: UUID, transaction: UUID, trial: bool
+    bill: Bill, *, earns: Sequence[UUID], user: UUID, transaction: UUID, trial: bool
 ) -> dict[str, object]:
     """A bill, flat. Amounts follow what providers report, so they are bounded here."""
     payer = bill.payer
@@ -94,7 +104,7 @@ def bill_object(
         "id": bill.request_id,
         "txn": transaction,
         "charge": min(bill.charge_nanos, AMOUNT_NANOS_MAX),
-        "to": earns,
+        **earning_object(earns),
         "paywall": payer.paywall_id,
         "live": payer.livemode,
         "zone": payer.timezone,
@@ -146,6 +156,8 @@ def decision_of(answer: Mapping[str, Any]) -> Decision:
                 balance_nanos=answer["available"],
                 debt=outcome == "debt",
             )
+        case "authorization_required" | "cap_reached" as outcome:
+            return NeedsGrant(user_id=UUID(answer["user"]), cap_reached=outcome == "cap_reached")
         case "limited":
             refusal = answer["refusal"]
             return Limited(

@@ -1,7 +1,9 @@
 """What must hold before any process starts. `manage.py`, the worker and the web server all ask."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register, run_checks
@@ -13,6 +15,9 @@ STARTUP: Final = "startup"
 STORED: Final = "stored"
 """Of what is in the database: only servers ask, when they start."""
 
+CURRENCY: Final = re.compile("[A-Z]{3}")
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+TERMS_VERSION_CHARS_MAX: Final = 20
 INSECURE: Final = ("django-insecure", "change-me", "changeme")
 
 
@@ -73,6 +78,36 @@ def check_durations(**_kwargs: object) -> list[CheckMessage]:
     if settings.HOLD_HEARTBEAT_S * 2 <= settings.HOLD_LEASE_S:
         return []
     return [Error("HOLD_LEASE_S must be at least twice HOLD_HEARTBEAT_S.", id="paywalls.E006")]
+
+
+@register(STARTUP)
+def check_mailbox(**_kwargs: object) -> list[CheckMessage]:
+    """A page that shows everybody's codes to sign in is for one's own machine."""
+    if not settings.DEMO_MAILBOX or urlsplit(settings.BASE_URL).hostname in LOOPBACK:
+        return []
+    return [Error("DEMO_MAILBOX is for BASE_URLs on localhost only.", id="paywalls.E008")]
+
+
+@register(STARTUP)
+def check_currency(**_kwargs: object) -> list[CheckMessage]:
+    """Wallets are looked up by it, letter by letter."""
+    if CURRENCY.fullmatch(settings.PLATFORM_CURRENCY):
+        return []
+    return [Error("PLATFORM_CURRENCY must be three upper case letters.", id="paywalls.E010")]
+
+
+@register(STARTUP)
+def check_terms(**_kwargs: object) -> list[CheckMessage]:
+    """What a person accepts has a version that fits into its row."""
+    version = settings.TERMS_VERSION
+    if 0 < len(version) <= TERMS_VERSION_CHARS_MAX:
+        return []
+    return [
+        Error(
+            f"TERMS_VERSION must have 1 to {TERMS_VERSION_CHARS_MAX} characters.",
+            id="paywalls.E009",
+        )
+    ]
 
 
 def startup_errors() -> Sequence[str]:

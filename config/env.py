@@ -73,6 +73,14 @@ def words(name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.split(",") if word.strip()) or default
 
 
+def choice(name: str, default: str, *, choices: tuple[str, ...]) -> str:
+    """One of several words."""
+    found = text(name, default)
+    if found not in choices:
+        raise ImproperlyConfigured(f"{name} is one of {', '.join(filter(None, choices))}, or empty")
+    return found
+
+
 def url(name: str, default: str, *, schemes: tuple[str, ...]) -> str:
     """An address with one of the schemes and a host, without a slash at its end."""
     value = text(name, default)

@@ -159,6 +159,19 @@ SECURE_CSP = {
 
 MAILERS = env.mailers("MAIL_URL")
 DEFAULT_FROM_EMAIL = env.text("MAIL_FROM", "paywalls@localhost")
+# Mail to a page that everybody can read; a start-up check refuses it outside one's own machine.
+DEMO_MAILBOX = env.flag("DEMO_MAILBOX", default=False)
+if DEMO_MAILBOX:
+    MAILERS = {"default": {"BACKEND": "dashboard.mailbox.Mailbox"}}
+
+# People with a wallet of their own (Shared mode)
+
+# The one currency of their wallets, and of every Shared paywall.
+PLATFORM_CURRENCY = env.text("PLATFORM_CURRENCY", "USD")
+TERMS_URL = env.url("TERMS_URL", "", schemes=("http", "https"))
+TERMS_VERSION = env.text("TERMS_VERSION", "1")
+CONTACT_EMAIL = env.text("CONTACT_EMAIL")
+WALLET_MOST = env.whole("WALLET_MOST", 0)
 
 # Celery: a task is a hint, the row in Postgres is the truth.
 
@@ -190,6 +203,9 @@ if STRIPE_API_BASE:
 # Providers
 
 EGRESS_ALLOW = env.networks("EGRESS_ALLOW")
+# What Shared paywalls without a connection of their own use, paid by the operator.
+BUILT_IN_PROVIDER = env.choice("BUILT_IN_PROVIDER", "", choices=("", "openrouter", "demo"))
+BUILT_IN_KEY = env.text("BUILT_IN_KEY")
 DEMO_PROVIDER_URL = env.url("DEMO_PROVIDER_URL", "", schemes=("http", "https"))
 UPSTREAM_CONNECT_S = env.seconds("UPSTREAM_CONNECT_S", 5)
 UPSTREAM_FIRST_BYTE_S = env.seconds("UPSTREAM_FIRST_BYTE_S", 60)

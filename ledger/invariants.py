@@ -279,15 +279,17 @@ LEDGER: Final = (
         SELECT a.id FROM ledger_account a
         LEFT JOIN ledger_account r ON r.kind = 'receivable' AND r.owner = a.owner
             AND r.currency = a.currency AND r.livemode = a.livemode
-        WHERE a.kind = 'wallet' AND (a.owed > 0 OR r.id IS NOT NULL) AND a.owed <> -coalesce((
-            SELECT sum(amount) FROM ledger_entry WHERE account_id = r.id), 0)
+        WHERE a.kind IN ('wallet', 'earnings') AND (a.owed > 0 OR r.id IS NOT NULL)
+            AND a.owed <> -coalesce((
+                SELECT sum(amount) FROM ledger_entry WHERE account_id = r.id), 0)
         """,
         """
         SELECT a.id FROM moved JOIN ledger_account a ON a.id = moved.id
         LEFT JOIN ledger_account r ON r.kind = 'receivable' AND r.owner = a.owner
             AND r.currency = a.currency AND r.livemode = a.livemode
-        WHERE a.kind = 'wallet' AND (a.owed > 0 OR r.id IS NOT NULL) AND a.owed <> -coalesce((
-            SELECT sum(amount) FROM ledger_entry WHERE account_id = r.id), 0)
+        WHERE a.kind IN ('wallet', 'earnings') AND (a.owed > 0 OR r.id IS NOT NULL)
+            AND a.owed <> -coalesce((
+                SELECT sum(amount) FROM ledger_entry WHERE account_id = r.id), 0)
         """,
     ),
     Invariant(

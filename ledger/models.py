@@ -78,6 +78,8 @@ class Transaction(models.Model):
         REVERSAL = "reversal"
         EXPIRY = "expiry"
         COLLECTION = "collection", "a receivable paid from the wallet"
+        EARNING = "earning", "earnings that cleared, or were taken back"
+        WITHDRAWAL = "withdrawal", "earnings on their way out, or back"
 
     id = models.UUIDField(primary_key=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind)
@@ -253,7 +255,7 @@ class Hold(models.Model):
 
 
 class Counter(models.Model):
-    """Counts for one subject (user, key, paywall) where a limit is configured.
+    """Counts for one subject (user, key, paywall, grant) where a limit is configured.
 
     Days and months are the paywall's calendar periods; minutes are GCRA (`tat`: the theoretical
     arrival time). Spending counts holds at their full amount until they settle.
@@ -267,6 +269,9 @@ class Counter(models.Model):
     day_spent = models.BigIntegerField(default=0)
     month = models.DateField(null=True)
     month_spent = models.BigIntegerField(default=0)
+    week = models.DateField(null=True, help_text="its Monday")
+    week_spent = models.BigIntegerField(db_default=0)
+    total_spent = models.BigIntegerField(db_default=0)
 
     def __str__(self) -> str:
         return str(self.id)

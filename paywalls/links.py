@@ -18,6 +18,8 @@ from config.kit import clock
 
 SALT: Final = "paywalls.links.checkout"
 RECEIPT_SALT: Final = "paywalls.links.receipt"
+AUTHORIZE_SALT: Final = "paywalls.links.authorize"
+REVOKE_SALT: Final = "paywalls.links.revoke"
 WALLET_SALT: Final = "paywalls.links.wallet"
 PROOF_BYTES: Final = 10
 TIME_BYTES: Final = 4
@@ -40,6 +42,28 @@ def checkout_token(user_id: UUID) -> str:
 def read_checkout_token(token: str) -> UUID | None:
     """The end user of a link of ours; None for every other text."""
     found = _read(SALT, token)
+    return UUID(bytes=found) if found and len(token) == TOKEN_CHARS else None
+
+
+def authorize_url(user_id: UUID) -> str:
+    """The address under which a person can let a Shared paywall's user spend, or change what."""
+    return f"{settings.BASE_URL}/authorize/{_signed(AUTHORIZE_SALT, user_id.bytes)}"
+
+
+def read_authorize_token(token: str) -> UUID | None:
+    """The end user of a link of ours; None for every other text."""
+    found = _read(AUTHORIZE_SALT, token)
+    return UUID(bytes=found) if found and len(token) == TOKEN_CHARS else None
+
+
+def revoke_url(grant_id: UUID) -> str:
+    """The address in a mail under which an app can be stopped without a login."""
+    return f"{settings.BASE_URL}/stop/{_signed(REVOKE_SALT, grant_id.bytes)}"
+
+
+def read_revoke_token(token: str) -> UUID | None:
+    """The grant of a link of ours; None for every other text."""
+    found = _read(REVOKE_SALT, token)
     return UUID(bytes=found) if found and len(token) == TOKEN_CHARS else None
 
 

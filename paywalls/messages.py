@@ -30,6 +30,11 @@ DEFAULTS: Final[dict[str, str]] = {
 WITHOUT_LINK: Final = frozenset({Event.MODEL_UNAVAILABLE, Event.PAYMENTS_UNAVAILABLE})
 """Events on which the reader can do nothing: `{{url}}` is only our address."""
 
+CAP_REACHED: Final = (
+    "You have used up what you allowed {{name}} to spend. You can allow more here: {{url}}"
+)
+"""Shared mode, in our words for every paywall: it is between us and the wallet's owner."""
+
 _PLACE: Final = re.compile(r"\{\{ *(url|name) *\}\}")
 
 

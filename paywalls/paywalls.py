@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+from django import conf
 from django.db import DataError, connection, transaction
 
 from config.kit import clock, limits
@@ -51,6 +52,12 @@ def create(
     if not _CURRENCY.fullmatch(currency):
         raise InvalidRequestError(
             f"{currency!r} is not a currency: three capital letters of ISO 4217, such as USD.",
+            param="currency",
+        )
+    if mode == Paywall.Mode.SHARED and currency != conf.settings.PLATFORM_CURRENCY:
+        raise InvalidRequestError(
+            f"People's wallets are in {conf.settings.PLATFORM_CURRENCY}, and so is every Shared"
+            " paywall.",
             param="currency",
         )
     values = _read(settings)

@@ -157,6 +157,30 @@ def tool_nanos(calls: int, rates: Rates) -> int:
     return ceil_div(calls * rates.tool * (BASIS_POINTS + rates.markup_bps), BASIS_POINTS)
 
 
+_ONE_OF_EACH: Final = (
+    *(Usage(prompt=1, **{part: 1}) for part in ("cached", "cache_write", "audio_prompt")),
+    *(Usage(completion=1, **{part: 1}) for part in ("reasoning", "audio_completion")),
+    *(Usage(**{unit: 1}) for unit in ("prompt", "completion", "images", "seconds")),
+    *(Usage(**{unit: 1}) for unit in ("characters", "tools")),
+)
+
+
+def covers(sold: Rates, bought: Rates) -> bool:
+    """Whether nothing that a request can use costs more than it is sold for.
+
+    >>> covers(Rates(prompt=10), Rates(prompt=10, cached=2))
+    True
+    >>> covers(Rates(prompt=10, cached=1), Rates(prompt=10, cached=2))
+    False
+    """
+    sold_bps, bought_bps = BASIS_POINTS + sold.markup_bps, BASIS_POINTS + bought.markup_bps
+    flat = sold.request >= bought.request and sold.minimum >= bought.minimum
+    return flat and all(
+        _scaled(usage, sold) * sold_bps >= _scaled(usage, bought) * bought_bps
+        for usage in _ONE_OF_EACH
+    )
+
+
 def affordable_output_tokens(*, budget_nanos: int, prompt_tokens: int, rates: Rates) -> int | None:
     """How many output tokens `budget_nanos` pays for in the worst case; None: any number.
 

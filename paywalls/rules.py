@@ -16,7 +16,7 @@ from config.kit.errors import InvalidRequestError
 from config.kit.money import AMOUNT_NANOS_MAX, NANOS, ceil_div
 from paywalls import audit, price_input
 from paywalls.models import Paywall, PriceVersion, Rate
-from paywalls.pricing import BASIS_POINTS, Rates
+from paywalls.pricing import BASIS_POINTS, Rates, covers
 from paywalls.types import Match, PriceList, PriceRule
 
 CATALOGUE_CURRENCY: Final = "USD"
@@ -34,6 +34,20 @@ TERMS: Final = (
 CREDITS_PER_UNIT_MAX: Final = 1_000_000_000
 TRIAL_DAYS_MAX: Final = 3_650
 TRIAL_REQUESTS_MAX: Final = 1_000_000
+
+
+def resolve_covering(
+    prices: PriceList, *, models: Sequence[str], feature: str, cost: Rates | None, currency: str
+) -> Rates | None:
+    """As `resolve`, but a price that may not cover the provider's cost is none. Pure.
+
+    For what the operator pays: costs change after a price was saved.
+    """
+    found = resolve(prices, models=models, feature=feature, cost=cost, currency=currency)
+    usd_rate = NANOS if currency == CATALOGUE_CURRENCY else prices.usd_rate_nanos
+    if found is None or cost is None or usd_rate is None:
+        return None
+    return found if covers(found, _converted(cost, usd_rate)) else None
 
 
 def resolve(
@@ -193,6 +207,8 @@ def set_price(
         raise InvalidRequestError(review.typo, param="force")
     if review.below_cost and paywall.mode == Paywall.Mode.SHARED:
         raise InvalidRequestError(review.below_cost, param="markup")
+    if rule.basis == "free" and paywall.mode == Paywall.Mode.SHARED:
+        raise InvalidRequestError("In Shared mode prices cover the provider's cost.", param="free")
     old = _find(previous, rule.match, rule.value)
     others = tuple(known for known in previous.rules if known != old) if previous else ()
     if len(others) >= limits.PRICE_RULES_MAX:
@@ -245,8 +261,11 @@ def set_trial(
     """A new price version with this trial for users not seen before; all 0 ends it.
 
     An amount or a number of requests. days: how long it lasts, 0 for ever. In the caller's
-    transaction. Raises: InvalidRequestError.
+    transaction. Raises: InvalidRequestError; always in Shared mode, where people pay from the first
+    request on.
     """
+    if paywall.mode == Paywall.Mode.SHARED and (amount_nanos or requests):
+        raise InvalidRequestError("In Shared mode there are no trials.", param="amount")
     if amount_nanos and requests:
         raise InvalidRequestError(
             "A trial is an amount or a number of requests, not both.", param="amount"

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from paywalls.pricing import Rates
@@ -13,6 +13,10 @@ Match = Literal["model", "prefix", "feature", "default"]
 Basis = Literal["own", "cost", "free"]
 Caps = Mapping[str, int]
 """Limit kind → value (nanos for spend_*, counts for the rest)."""
+
+OPERATOR: Final = UUID(int=0)
+"""Who runs this: the owner of the platform's accounts, and the built-in provider as a connection.
+`billing_operator()` in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,11 @@ from typing import Final
 from config.kit import clock, ids
 from config.kit.errors import InvalidRequestError
 from config.kit.limits import EXTERNAL_USER_CHARS_MAX
-from paywalls import audit, keys
+from paywalls import audit, grants, keys
 from paywalls.models import ApiKey, EndUser, Paywall
 
 ERASED: Final = "erased:"
+SHARED: Final = Paywall.Mode.SHARED
 
 _PLAIN: Final = re.compile(rf"[!-~]{{1,{EXTERNAL_USER_CHARS_MAX}}}")
 _UNSEEN: Final = frozenset("CZ")
@@ -78,9 +79,12 @@ def share_wallet(user: EndUser, other: EndUser, *, actor: str) -> None:
     """Let `user` spend from `other`'s wallet from now on, in the caller's transaction.
 
     What is in the wallet it had stays there: moving money is billing's work.
-    Raises: InvalidRequestError when the two are not on one paywall, in one mode.
+    Raises: InvalidRequestError when the two are not on one paywall, in one mode, or the paywall is
+        a Shared one: there people decide.
     """
     audit.lock(user.paywall)
+    if user.wallet_id is None or other.wallet_id is None or user.paywall.mode == SHARED:
+        raise InvalidRequestError("In Shared mode people share wallets themselves.", param="user")
     if (user.paywall_id, user.livemode) != (other.paywall_id, other.livemode):
         raise InvalidRequestError(
             "Only users of one paywall, both live or both test, can share a wallet.", param="user"
@@ -102,11 +106,14 @@ def share_wallet(user: EndUser, other: EndUser, *, actor: str) -> None:
 def erase(user: EndUser, *, actor: str) -> None:
     """Forget who this was, for ever, in the caller's transaction. The books keep the bare id.
 
-    Its keys are revoked; the same external id would be a new user.
+    Its keys are revoked, and what a person allowed it is withdrawn; the same external id would be a
+    new user.
     """
     audit.lock(user.paywall)
     if user.erased_at is not None:
         return
+    if grant := grants.standing(user):
+        grants.revoke(grant, actor=actor)
     for key in ApiKey.objects.select_related("paywall").filter(end_user=user):
         keys.revoke(key, actor=actor)
     now = clock.now()

@@ -11,7 +11,9 @@ from django.conf import settings
 from django.db.models import Q
 
 from config.kit import crypto, egress
+from paywalls.models import Paywall
 from paywalls.pricing import Rates
+from paywalls.types import OPERATOR
 from providers import network
 from providers.adapters.registry import ADAPTERS
 from providers.models import Connection, Model
@@ -26,10 +28,13 @@ DEMO_PATH: Final = "/v1"
 def load(paywall_id: UUID) -> Catalogue:
     """Everything that the paywall's active connections offer, in the owner's order.
 
+    A Shared paywall without any has the operator's built-in provider, if there is one.
     A connection that cannot work (no key where one is needed, or an address that is not allowed)
     is left out, and so are its models.
     """
-    connections = Connection.objects.filter(paywall_id=paywall_id, is_active=True)
+    connections = list(Connection.objects.filter(paywall_id=paywall_id, is_active=True))
+    if not connections and Paywall.objects.filter(pk=paywall_id, mode=Paywall.Mode.SHARED).exists():
+        connections = built_in()
     endpoints = [found for connection in connections if (found := endpoint(connection)) is not None]
     rows = Model.objects.filter(
         Q(connection__isnull=True, kind__in={found.kind for found in endpoints})
@@ -92,6 +97,15 @@ def endpoint(connection: Connection) -> Endpoint | None:
     )
 
 
+def built_in() -> list[Connection]:
+    """The operator's own provider, as a connection that no table has; none where it is not set."""
+    kind = settings.BUILT_IN_PROVIDER
+    if not kind:
+        return []
+    url = ADAPTERS[kind].default_base_url
+    return [Connection(id=OPERATOR, name=kind, kind=kind, base_url=url)]
+
+
 def base_url(connection: Connection) -> str:
     """The URL to use: the connection's, or for the demo provider the operator's setting."""
     if connection.base_url or connection.kind != Connection.Kind.DEMO:
@@ -105,6 +119,8 @@ def unseal_key(connection: Connection, origin: str) -> str:
 
     Raises: crypto.SealError, also when it was sealed for another origin.
     """
+    if connection.id == OPERATOR:
+        return str(settings.BUILT_IN_KEY)
     if connection.sealed_key is None:
         return ""
     return crypto.unseal(

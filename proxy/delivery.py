@@ -130,7 +130,9 @@ async def _finish(dispatch: Dispatch, delivered: Delivered, watch: Watch) -> Non
         await _end_stream(dispatch, delivered, settled)
     else:
         headers = money_headers(
-            "allowed", cost_nanos=settled.charged_nanos, balance_nanos=settled.balance_nanos
+            "allowed",
+            cost_nanos=settled.charged_nanos,
+            balance_nanos=None if dispatch.call.payer.shared else settled.balance_nanos,
         )
         if answers.is_kept(dispatch.call):
             await answers.keep(dispatch.services, dispatch.call, delivered.body, JSON)

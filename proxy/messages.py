@@ -95,24 +95,24 @@ async def worded(call: Call, notice: Notice) -> Notice:
 
 def notice_of(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
     """What the user is told, in the paywall's own words."""
-    paywall = call.caller.paywall
-    url: str | None = _link(decision.user_id)
+    paywall, shared = call.caller.paywall, call.payer.shared
+    url: str | None = _link(decision.user_id, shared=shared)
     balance: int | None = None
     if isinstance(decision, NeedsTopUp):
-        event = templates.Event.INSUFFICIENT_FUNDS
+        event = templates.Event.INSUFFICIENT_FUNDS.value
         status = "debt" if decision.debt else "topup_required"
         reason = "debt" if decision.debt else "insufficient_balance"
-        balance = decision.balance_nanos
+        balance = None if shared else decision.balance_nanos
         if call.caller.key.livemode in call.caller.snapshot.stopped_modes:
-            event, reason, url = templates.Event.PAYMENTS_UNAVAILABLE, "payments_unavailable", None
+            event = templates.Event.PAYMENTS_UNAVAILABLE.value
+            reason, url = "payments_unavailable", None
     else:
-        event = templates.Event.AUTHORIZATION_REQUIRED
         status = reason = "cap_reached" if decision.cap_reached else "authorization_required"
-    text = templates.render(
-        paywall.templates[event], url=url or settings.BASE_URL, name=paywall.name
-    )
+        event = status
+    words = paywall.templates.get(event, templates.CAP_REACHED)
+    text = templates.render(words, url=url or settings.BASE_URL, name=paywall.name)
     return Notice(
-        event=event.value,
+        event=event,
         status=status,
         reason=reason,
         text=text,
@@ -121,8 +121,11 @@ def notice_of(call: Call, decision: NeedsTopUp | NeedsGrant) -> Notice:
     )
 
 
-def _link(user_id: UUID | None) -> str:
-    return links.checkout_url(user_id) if user_id is not None else settings.BASE_URL
+def _link(user_id: UUID | None, *, shared: bool) -> str:
+    """Where the user can act: in Shared mode all of it is behind one link."""
+    if user_id is None:
+        return settings.BASE_URL
+    return links.authorize_url(user_id) if shared else links.checkout_url(user_id)
 
 
 def headers_of(notice: Notice) -> list[Header]:

@@ -99,14 +99,14 @@ OPERATIONS: Final = (
     Operation(
         path="/user/connect",
         name="connectUser",
-        summary="Whether a user is connected; in Default mode they always are",
+        summary="Whether a user is connected; in Default mode always, in Shared mode by a wallet",
         answer=schemas.CONNECTED,
         parameters=("userQuery", "userHeader"),
     ),
     Operation(
         path="/user/disconnect",
         name="disconnectUser",
-        summary="Revoke a user's authorization; in Default mode there is none",
+        summary="Withdraw what a wallet allows a user; in Default mode there is nothing",
         answer=schemas.DISCONNECTED,
         parameters=("userQuery", "userHeader"),
     ),

@@ -69,6 +69,7 @@ _SPENDING: Final = {
     "completionTokens": COUNT,
 }
 _NULLABLE: Final[Schema] = {"type": ["string", "null"]}
+_NULLABLE_SIGNED: Final[Schema] = {**SIGNED, "type": ["string", "null"]}
 _NULLABLE_TIME: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
 
 ERROR: Final = record(
@@ -169,17 +170,25 @@ CHARGE_ANSWER: Final = record(
     {
         "transactionId": TEXT,
         "url": {"type": ["string", "null"], "format": "uri"},
-        "reason": {"enum": ["insufficient_balance", "debt", "payments_unavailable"]},
+        "reason": {
+            "enum": [
+                "insufficient_balance",
+                "debt",
+                "payments_unavailable",
+                "authorization_required",
+                "cap_reached",
+            ]
+        },
     },
 )
 CONNECTED: Final = record(
+    {"connected": {"type": "boolean"}, "message": TEXT},
     {
-        "connected": {"const": True},
         "connectedUser": record(
             {"paywallKeyId": TEXT, "userId": TEXT, "externalUserId": TEXT, "createdAt": TIME}
         ),
-        "message": TEXT,
-    }
+        "url": {"type": "string", "format": "uri"},
+    },
 )
 DISCONNECTED: Final = record({"success": {"type": "boolean"}, "message": TEXT})
 USAGE: Final = record(
@@ -214,7 +223,7 @@ HISTORY: Final = record(
                     "id": TEXT,
                     "type": TEXT,
                     "amount": SIGNED,
-                    "balanceAfter": SIGNED,
+                    "balanceAfter": _NULLABLE_SIGNED,
                     "model": _NULLABLE,
                     "run": _NULLABLE,
                     "feature": _NULLABLE,
@@ -256,8 +265,16 @@ RECEIPT: Final = record(
                 }
             )
         ),
-        "balanceBefore": SIGNED,
-        "balanceAfter": SIGNED,
+        "balanceBefore": _NULLABLE_SIGNED,
+        "balanceAfter": _NULLABLE_SIGNED,
+        "split": {
+            "anyOf": [
+                record(
+                    {"providerCost": SIGNED, "platformFee": SIGNED, "developerEarnings": SIGNED}
+                ),
+                {"type": "null"},
+            ]
+        },
         "requestId": _NULLABLE,
         "model": _NULLABLE,
         "usage": {"type": ["object", "null"], "additionalProperties": COUNT},

@@ -24,7 +24,7 @@ from billing.webhooks.words import Words
 from config.kit import ids, limits
 from paywalls import config, keys, rules
 from paywalls.pricing import Rates
-from paywalls.types import KeyConfig, PaywallConfig
+from paywalls.types import OPERATOR, KeyConfig, PaywallConfig
 from providers import catalog, connections
 from providers.types import CatalogModel, Catalogue
 from proxy.errors import InvalidApiKeyError
@@ -75,7 +75,9 @@ class Snapshot:
         prices = self.paywall.prices
         if prices is None:
             return None
-        return rules.resolve(
+        is_built_in = model.endpoint.connection_id == OPERATOR
+        resolve = rules.resolve_covering if is_built_in else rules.resolve
+        return resolve(
             prices,
             models=(model.id, model.upstream, f"{model.endpoint.kind}/{model.upstream}"),
             feature=feature,
@@ -137,6 +139,7 @@ class Caller:
             trial_requests=prices.trial_requests if prices else 0,
             trial_days=prices.trial_days if prices else 0,
             tell=bool(self.snapshot.listening.types),
+            shared=paywall.mode == "shared",
             user_caps=paywall.user_caps,
             key_caps=key.caps,
             paywall_caps=paywall.paywall_caps,

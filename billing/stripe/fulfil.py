@@ -17,9 +17,10 @@ from billing.stripe import agreements, amounts, cards, client, plans, reversals
 from billing.stripe.errors import translated
 from billing.stripe.models import Order, StripeAccount
 from billing.stripe.naming import ORDER, PAYWALL, id_of
+from billing.stripe.person_models import PersonOrder
 from billing.webhooks import outbox
 from billing.webhooks.events import Event
-from config.kit import clock, ids
+from config.kit import clock
 from config.kit.db import forbid_transaction
 from config.kit.errors import PaywallsError
 
@@ -86,13 +87,13 @@ def fulfil(order: Order, account: StripeAccount | None = None) -> Order:
         return _mark(order, Order.Status.QUARANTINED, reason, payment)
 
 
-def judge(order: Order, payment: Payment) -> tuple[Order.Status, str]:
+def judge(order: Order | PersonOrder, payment: Payment) -> tuple[Order.Status, str]:
     """What becomes of the order: only what was ordered, and is paid, is fulfilled."""
     if payment.stage not in ("paid", "free"):
         return Order.Status(payment.stage), payment.problem
     wrong = {
         "mode": (payment.livemode, order.livemode),
-        "paywall": (payment.paywall, ids.encode("pw", order.paywall_id)),
+        "paywall": (payment.paywall, order.payee),
         "order": (payment.order, order.public_id),
         "currency": (payment.currency, order.currency),
         "amount": (payment.subtotal_minor, order.price_minor),

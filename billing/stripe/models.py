@@ -188,6 +188,11 @@ class Order(models.Model):
     def public_id(self) -> str:
         return ids.encode("ord", self.id)
 
+    @property
+    def payee(self) -> str:
+        """Who is paid, as sessions and payments say it."""
+        return ids.encode("pw", self.paywall_id)
+
 
 class PlanSubscription(models.Model):
     """A user's subscription at Stripe, as Stripe last said."""

@@ -81,6 +81,7 @@ def facts_of(agreement: RefillAgreement, now: dt.datetime, *, known: Order | Non
     user, account = customer.user, customer.account
     paywall = account.paywall
     selling = orders.account_of(paywall, livemode=user.livemode)
+    assert user.wallet_id is not None, "no refills in Shared mode"
     wallet = Account.objects.get(pk=user.wallet_id)
     refills = Order.objects.filter(kind=Order.Kind.REFILL)
     if known:

@@ -1,4 +1,4 @@
-"""Every type of event and the data that it carries. Pure.
+"""Every type of event and the data that it carries.
 
 An event keeps facts: ids as UUIDs, amounts as nanos. `data_of` turns them into what receivers
 read. The fields, in this order, and what each type is for are part of the public contract.
@@ -12,19 +12,23 @@ from uuid import UUID
 from config.kit import ids
 from config.kit.errors import InvalidRequestError
 from config.kit.money import format_nanos
+from paywalls import links
 
 VERSION: Final = "1.0"
 ALL: Final = "*"
 
 Kind = Literal[
     "amount", "text", "number", "list", "user", "actor", "actor_type", "txn", "req", "ord", "sub",
-    "evt", "wd", "grt",
+    "evt", "wd", "grt", "wallet_user", "approval",
 ]  # fmt: skip
-"""What a fact is: nanos; text and numbers as they are; the user; who did it; an id by prefix."""
+"""What a fact is: nanos; text and numbers as they are; the user; who did it; an id by prefix; whose
+wallet it is; the link under which a person can allow an app."""
 
-_IDS: Final = frozenset({"txn", "req", "ord", "sub", "evt", "wd", "grt"})
-USER: Final = {"walletUserId": "user"}
-USERS: Final = {"externalUserId": "user", "walletUserId": "user"}
+_IDS: Final = frozenset({"txn", "req", "ord", "sub", "evt", "wd", "grt", "per"})
+USER: Final = {"walletUserId": "wallet_user"}
+USERS: Final = {"externalUserId": "user", "walletUserId": "wallet_user"}
+_UNSAID: Final = frozenset({"user", "wallet_user"})
+"""Kinds that stand in no fact: who the event is about says them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Event:
     once: str | None = None
 
     def __post_init__(self) -> None:
-        named = {name for name, kind in TYPES[self.type].fields.items() if kind != "user"}
+        named = {name for name, kind in TYPES[self.type].fields.items() if kind not in _UNSAID}
         assert named == set(self.facts), (self.type, named ^ set(self.facts))
 
 
@@ -78,7 +82,7 @@ TYPES: Final[Mapping[str, EventType]] = {
         "Stripe's endpoint has a new secret.",
     ),
     "paywall.authorization.requested": EventType(
-        {**USERS, "requestId": "grt", "approvalUrl": "text", "mode": "text"},
+        {**USERS, "requestId": "grt", "approvalUrl": "approval", "mode": "text"},
         "A new request; not each refusal (Shared).",
     ),
     "paywall.authorization.completed": EventType(
@@ -92,7 +96,7 @@ TYPES: Final[Mapping[str, EventType]] = {
     ),
     "paywall.balance.deposit.created": EventType(
         {
-            "walletUserId": "user",
+            "walletUserId": "wallet_user",
             "externalUserId": "user",
             "amount": "amount",
             "currency": "text",
@@ -221,13 +225,21 @@ def data_of(
     owner_id: UUID | None,
     user: str | None,
 ) -> dict[str, object]:
-    """An event's `data`. user: the developer's own id of the end user."""
+    """An event's `data`. user: the developer's own id of the end user.
+
+    Whose wallet it is: in Default mode the same; in Shared mode the person's, None while nobody's,
+    as the database noted it in the facts.
+    """
+    wallet_user = _shown("per", facts["person"]) if "person" in facts else user
     data: dict[str, object] = {
         "paywallId": ids.encode("pw", paywall_id),
         "ownerUserId": ids.encode("dev", owner_id) if owner_id else None,
     }
     for name, kind in TYPES[type_].fields.items():
-        data[name] = user if kind == "user" else _shown(kind, facts.get(name))
+        if kind in _UNSAID:
+            data[name] = user if kind == "user" else wallet_user
+        else:
+            data[name] = _shown(kind, facts.get(name))
     return data
 
 
@@ -239,8 +251,8 @@ def actor_of(actor: str) -> tuple[str, str | None]:
     """
     if not actor:
         return "system", None
-    if actor.startswith("dev_"):
-        return "developer", actor
+    if actor.startswith(("dev_", "per_")):
+        return "developer" if actor.startswith("dev_") else "person", actor
     try:
         return "api_key", ids.encode("key", UUID(actor))
     except ValueError:
@@ -290,8 +302,9 @@ def _shown(kind: str, value: Any) -> object:
         return None
     if kind == "amount":
         return format_nanos(int(value))
-    if kind in _IDS:
-        return ids.encode(kind, value if isinstance(value, UUID) else UUID(value))
+    if kind in _IDS or kind == "approval":
+        found = value if isinstance(value, UUID) else UUID(value)
+        return links.authorize_url(found) if kind == "approval" else ids.encode(kind, found)
     if kind == "actor":
         return actor_of(str(value))[1]
     if kind == "actor_type":

@@ -26,6 +26,7 @@ STRIPE = (sys.executable, "-m", "uvicorn", "--loop=uvloop", "--ws=none", "--no-a
 # The stand-in's live key: a test key would put the paywall in test as a whole, and the money of the
 # sample key's users would be elsewhere than in the wallets that the demo shows.
 STRIPE_KEY = seeded("rk", "live")
+PLATFORM_KEY = seeded("sk", "live")
 DEMO_ENVIRONMENT = {
     "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
     "DRAIN_S": "8",
@@ -99,7 +100,10 @@ class Demo:
             **{name: os.environ.get(name, value) for name, value in DEMO_ENVIRONMENT.items()},
             "BASE_URL": self.url,
             "DEMO_PROVIDER_URL": f"http://{HOST}:{provider_port}",
+            "BUILT_IN_PROVIDER": "demo",
+            "DEMO_MAILBOX": "true",
             "DEMO_STRIPE_KEY": STRIPE_KEY,
+            "DEMO_PLATFORM_STRIPE_KEY": PLATFORM_KEY,
             "STRIPE_API_BASE": stripe,
         }
         self.stack.environment = environment

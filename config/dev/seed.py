@@ -53,7 +53,10 @@ def welcome(told: Mapping[str, Any], folder: Path) -> str:
     if "email" in dashboard:
         login = f"{dashboard['email']} / {dashboard['password']}"
         lines += [f"  Dashboard   {dashboard['url']}   {login}"]
-    lines += [f"  Key         {wall['key']}   ({wall['name']})" for wall in paywalls]
+    lines += [f"  Key         {wall['key']}   ({_kind(wall)})" for wall in paywalls]
+    if any(wall.get("mode") == "shared" for wall in paywalls):
+        mailbox = f"{told['url']}/demo/mailbox"
+        lines += [f"  Wallet      {told['url']}/wallet   (its mail is at {mailbox})"]
     lines += [f"  Logs        {folder / 'logs'}", ""]
     if paywalls:
         body = {
@@ -69,3 +72,7 @@ def welcome(told: Mapping[str, Any], folder: Path) -> str:
             "",
         ]
     return "\n".join([*lines, "  Ctrl-C stops everything; the data stays for the next start.", ""])
+
+
+def _kind(wall: Mapping[str, Any]) -> str:
+    return f"{wall['name']}, Shared mode" if wall.get("mode") == "shared" else str(wall["name"])

@@ -14,7 +14,9 @@ TEXT_LENGTH: Final = 26
 PREFIXES: Final = {
     "act": "audit entry",
     "alias": "model alias",
+    "batch": "bank withdrawals that were exported together",
     "conn": "provider connection",
+    "dest": "destination of withdrawals",
     "dev": "developer",
     "dly": "webhook delivery",
     "evt": "event",
@@ -27,6 +29,7 @@ PREFIXES: Final = {
     "msg": "message template",
     "ord": "top-up order",
     "pack": "pack: credit for a price",
+    "per": "person with a wallet of its own, Shared mode",
     "plan": "plan: credit for each paid cycle",
     "prc": "price version",
     "promo": "promotion code",

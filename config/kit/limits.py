@@ -145,3 +145,33 @@ PROMO_TRIES_USER_MAX: Final = 10
 
 PROMO_TRIES_PAYWALL_MAX: Final = 1_000
 """The same of all users of a paywall together: a guesser may have many."""
+
+LOGIN_CODE_S: Final = 600
+"""A mailed code or link to sign in: long enough for slow mail."""
+
+LOGIN_TRIES_MAX: Final = 5
+"""Wrong codes for one mail: a guess is right once in 200,000 mails."""
+
+LOGIN_MAILS_PER_HOUR: Final = 5
+"""Mails to sign in to one address; what keeps guessing and nuisance small."""
+
+LOGIN_MAILS_PER_DAY: Final = 20
+"""The same in a day."""
+
+LOGIN_ASKS_PER_HOUR: Final = 60
+"""Wishes to sign in, and codes, from one internet address: an office behind one router."""
+
+PERSON_IDLE_DAYS: Final = 7
+"""A person's session that nobody uses."""
+
+PERSON_SESSION_DAYS: Final = 30
+"""A person's session, however busy."""
+
+PERSON_SESSIONS_MAX: Final = 20
+"""Browsers in which one person is signed in; the oldest is signed out."""
+
+EXPORT_ROWS_MAX: Final = 10_000
+"""Movements in one file of a person's own history; another file continues it."""
+
+APPROVAL_S: Final = 900
+"""A single-use approval of an app: long enough to read what it may spend."""

@@ -27,6 +27,8 @@ ORDER: Final = (
     "chat",
     "money",
     "payments",
+    "shared-mode",
+    "earnings",
     "webhooks",
     "errors",
     "providers",

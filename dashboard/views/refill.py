@@ -116,6 +116,7 @@ def _card(request: HttpRequest, visit: Visit) -> HttpResponse:
     if customer is None or agreement is None or not is_waiting or is_looking:
         return redirect(visit.path)
     agreement.customer = customer
+    assert visit.user.wallet_id is not None, "no refills in Shared mode"
     level = refill_rules.level_of(Account.objects.get(pk=visit.user.wallet_id))
     try:
         if level < agreement.below_nanos:

@@ -89,10 +89,20 @@ def show_receipt(request: HttpRequest, token: str) -> HttpResponse:
             for refund in receipt.refunds
         ],
         "total": format_nanos(receipt.total_nanos),
+        "parts": _parts(receipt),
         "before": format_nanos(receipt.balance_before_nanos),
         "after": format_nanos(receipt.balance_after_nanos),
     }
     return kept_private(render(request, "receipt.html", context))
+
+
+def _parts(receipt: receipts.Receipt) -> list[tuple[str, str]]:
+    """Who got what of a Shared charge; empty in Default mode."""
+    if receipt.parts is None:
+        return []
+    parts = receipt.parts
+    named = (("Model provider", parts.cost), ("Platform", parts.fee), ("App", parts.earned))
+    return [(name, format_nanos(nanos)) for name, nanos in named]
 
 
 @require_safe
@@ -104,6 +114,7 @@ def show_wallet(request: HttpRequest, token: str) -> HttpResponse:
     user = visitor(request, token)
     if isinstance(user, HttpResponse):
         return user
+    assert user.wallet_id is not None, "visitor() looked"
     page = history(user.wallet_id, before=_before(request))
     wallet = Account.objects.get(pk=user.wallet_id)
     path = reverse("dashboard:wallet", args=[token])
@@ -130,7 +141,7 @@ def visitor(request: HttpRequest, token: str) -> EndUser | HttpResponse:
     """
     found = links.read_wallet_token(token)
     user = found and EndUser.objects.select_related("paywall").filter(pk=found[0]).first()
-    if not found or not user or user.erased_at:
+    if not found or not user or user.erased_at or user.wallet_id is None:
         raise Http404
     if clock.now() > found[1]:
         gone = render(request, "expired.html", {"paywall_name": user.paywall.name}, status=410)

@@ -17,7 +17,9 @@ class EndUser(models.Model):
     paywall = models.ForeignKey(Paywall, on_delete=models.PROTECT, related_name="end_users")
     livemode = models.BooleanField(editable=False)
     external_id = models.CharField(max_length=128)
-    wallet_id = models.UUIDField(editable=False, db_index=True)
+    wallet_id = models.UUIDField(
+        null=True, editable=False, db_index=True, help_text="empty in Shared mode without a grant"
+    )
     blocked_at = models.DateTimeField(null=True, blank=True)
     limits = models.JSONField(
         null=True, blank=True, help_text="this user's own limits by kind; they replace the common"

@@ -3,7 +3,7 @@
 from billing.types import Movement
 from config.kit import ids
 from config.kit.money import format_nanos
-from paywalls.decisions import NeedsTopUp
+from paywalls.decisions import NeedsGrant, NeedsTopUp
 from proxy import fields, messages
 from proxy.errors import refusal_of
 from proxy.requests import Call
@@ -28,7 +28,7 @@ async def create(services: Services, call: Call) -> None:
     match outcome:
         case Movement():
             await _answer_charged(services, call, outcome)
-        case NeedsTopUp():
+        case NeedsTopUp() | NeedsGrant():
             await _answer_broke(services, call, outcome)
         case _:
             raise refusal_of(outcome)
@@ -46,12 +46,14 @@ async def _answer_charged(services: Services, call: Call, movement: Movement) ->
         "transactionId": ids.encode("txn", movement.transaction_id),
     }
     headers = money_headers(
-        "allowed", cost_nanos=movement.amount_nanos, balance_nanos=movement.balance_nanos
+        "allowed",
+        cost_nanos=movement.amount_nanos,
+        balance_nanos=None if call.payer.shared else movement.balance_nanos,
     )
     await send_json(call, 200, answer, headers)
 
 
-async def _answer_broke(services: Services, call: Call, decision: NeedsTopUp) -> None:
+async def _answer_broke(services: Services, call: Call, decision: NeedsTopUp | NeedsGrant) -> None:
     """A text with the link, ready to render; or 402 with the same facts."""
     notice = await messages.worded(call, messages.notice_of(call, decision))
     services.metrics.decided(notice.status)

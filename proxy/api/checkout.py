@@ -7,7 +7,7 @@ from config.kit.errors import InvalidRequestError
 from paywalls.decisions import Refused
 from paywalls.models import EndUser
 from proxy import fields
-from proxy.errors import PaymentsNotConfiguredError, refusal_of
+from proxy.errors import PaymentsNotConfiguredError, WrongModeError, refusal_of
 from proxy.requests import Call
 from proxy.responses import send_json
 from proxy.services import Services
@@ -18,11 +18,14 @@ WHAT = ("package", "plan", "amount")
 async def create(services: Services, call: Call) -> None:
     """A link to pay for a package, a plan or an amount; Stripe hears of it when it is opened.
 
-    Raises: InvalidRequestError; PaymentsNotConfiguredError; what the gate refuses with.
+    Raises: InvalidRequestError; PaymentsNotConfiguredError; what the gate refuses with;
+        WrongModeError in Shared mode.
     """
     if sum(call.body.get(name) is not None for name in WHAT) != 1:
         raise InvalidRequestError("Send one of `package`, `plan` and `amount`.", param="package")
     amount = fields.amount_nanos(call) if call.body.get("amount") is not None else None
+    if call.payer.shared:
+        raise WrongModeError("In Shared mode people top up their own wallet.")
     user = await services.reads.connect(call.payer)
     if isinstance(user, Refused):
         raise refusal_of(user)

@@ -24,7 +24,7 @@ async def show(services: Services, call: Call) -> None:
     page = await services.reads.history(call.payer, before=before)
     sums = {} if before else {"totals": _totals(await services.reads.totals(call.payer))}
     answer: dict[str, object] = {
-        "data": [_line(line) for line in page.items],
+        "data": [_line(line, shared=call.payer.shared) for line in page.items],
         "next": str(page.next) if page.next else None,
     }
     await send_json(call, 200, answer | sums)
@@ -39,13 +39,14 @@ def _before(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def _line(line: HistoryLine) -> dict[str, object]:
+def _line(line: HistoryLine, *, shared: bool) -> dict[str, object]:
+    """A movement; what is in a person's wallet is not told to an app."""
     request = line.request_id if line.kind == "charge" and line.model != "manual" else None
     return {
         "id": ids.encode("txn", line.transaction_id),
         "type": line.kind,
         "amount": format_nanos(line.amount_nanos),
-        "balanceAfter": format_nanos(line.balance_after_nanos),
+        "balanceAfter": None if shared else format_nanos(line.balance_after_nanos),
         "model": line.model or None,
         "run": line.run or None,
         "feature": line.feature or None,

@@ -1,5 +1,7 @@
 """GET /v1/user/menu."""
 
+from django.conf import settings
+
 from paywalls import links
 from paywalls.decisions import Refused
 from proxy.errors import refusal_of
@@ -11,8 +13,13 @@ from proxy.services import Services
 async def show(services: Services, call: Call) -> None:
     """Links for an app's menu, to pages that need no login; makes the user if it is new.
 
+    In Shared mode they lead to the person's own pages, behind a login.
+
     Raises: what the gate refuses with.
     """
+    if call.payer.shared:
+        await _show_shared(services, call)
+        return
     user = await services.reads.connect(call.payer)
     if isinstance(user, Refused):
         raise refusal_of(user)
@@ -21,5 +28,17 @@ async def show(services: Services, call: Call) -> None:
         "topup": links.checkout_url(user.user_id),
         "activity": f"{wallet}#activity",
         "wallet": wallet,
+    }
+    await send_json(call, 200, answer)
+
+
+async def _show_shared(services: Services, call: Call) -> None:
+    user = await services.reads.connect_shared(call.payer)
+    if isinstance(user, Refused):
+        raise refusal_of(user)
+    answer = {
+        "topup": links.authorize_url(user.user_id),
+        "activity": f"{settings.BASE_URL}/wallet/activity",
+        "wallet": f"{settings.BASE_URL}/wallet",
     }
     await send_json(call, 200, answer)

@@ -7,7 +7,7 @@ from billing.stripe.errors import StripeBusyError
 from billing.stripe.portal import open_portal
 from paywalls.decisions import Refused
 from paywalls.models import EndUser
-from proxy.errors import refusal_of
+from proxy.errors import WrongModeError, refusal_of
 from proxy.requests import Call
 from proxy.responses import send_json
 from proxy.services import Services
@@ -20,8 +20,11 @@ RETRY_S: Final = 2
 async def show(services: Services, call: Call) -> None:
     """Stripe's page on which the user changes the card or ends the plan; good for some minutes.
 
-    Raises: OrderNotPossibleError; StripeFailedError; what the gate refuses with.
+    Raises: OrderNotPossibleError; StripeFailedError; what the gate refuses with;
+        WrongModeError in Shared mode.
     """
+    if call.payer.shared:
+        raise WrongModeError("In Shared mode people top up their own wallet.")
     user = await services.reads.connect(call.payer)
     if isinstance(user, Refused):
         raise refusal_of(user)

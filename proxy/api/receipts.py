@@ -46,8 +46,7 @@ def _shown(receipt: Receipt) -> dict[str, object]:
         "amount": format_nanos(receipt.amount_nanos),
         "total": format_nanos(receipt.total_nanos),
         "items": [_item(item) for item in receipt.items],
-        "balanceBefore": format_nanos(receipt.balance_before_nanos),
-        "balanceAfter": format_nanos(receipt.balance_after_nanos),
+        **_balances(receipt),
         "requestId": ids.encode("req", receipt.request_id) if receipt.request_id else None,
         "model": receipt.model or None,
         "usage": receipt.usage,
@@ -65,6 +64,26 @@ def _shown(receipt: Receipt) -> dict[str, object]:
         "of": ids.encode("txn", receipt.of) if receipt.of else None,
         "createdAt": clock.wire(receipt.created_at),
         "receiptUrl": links.receipt_url(receipt.transaction_id),
+    }
+
+
+def _balances(receipt: Receipt) -> dict[str, object]:
+    """The wallet before and after; in Shared mode who got what instead."""
+    parts = receipt.parts
+    if parts is None:
+        return {
+            "balanceBefore": format_nanos(receipt.balance_before_nanos),
+            "balanceAfter": format_nanos(receipt.balance_after_nanos),
+            "split": None,
+        }
+    return {
+        "balanceBefore": None,
+        "balanceAfter": None,
+        "split": {
+            "providerCost": format_nanos(parts.cost),
+            "platformFee": format_nanos(parts.fee),
+            "developerEarnings": format_nanos(parts.earned),
+        },
     }
 
 

@@ -12,8 +12,12 @@ from proxy.services import Services
 async def show(services: Services, call: Call) -> None:
     """The user's link, behind which they pay. It is the same each time; nothing is made at Stripe.
 
+    In Shared mode it leads to the person's own wallet, whoever that may be.
     Raises: PaymentsNotConfiguredError; what the gate refuses with.
     """
+    if call.payer.shared:
+        await _show_shared(services, call)
+        return
     paywall_id, livemode = call.caller.paywall.id, call.caller.key.livemode
 
     def look() -> bool:
@@ -27,3 +31,10 @@ async def show(services: Services, call: Call) -> None:
     if isinstance(user, Refused):
         raise refusal_of(user)
     await send_json(call, 200, {"url": links.checkout_url(user.user_id)})
+
+
+async def _show_shared(services: Services, call: Call) -> None:
+    user = await services.reads.connect_shared(call.payer)
+    if isinstance(user, Refused):
+        raise refusal_of(user)
+    await send_json(call, 200, {"url": links.authorize_url(user.user_id)})

@@ -51,7 +51,9 @@ class Worker:
     def __init__(self) -> None:
         self.paywall = fill.invented_paywall()
         users = EndUser.objects.filter(paywall=self.paywall).order_by("external_id")
-        self.users = [(user.external_id, user.wallet_id, user.id) for user in users]
+        self.users = [
+            (user.external_id, user.wallet_id, user.id) for user in users if user.wallet_id
+        ]
         self.random = random.Random(1)
         self.crew = self.random.sample(self.users, CALLERS)
         database = Database(settings.DATABASE_URL, size=4)

@@ -21,7 +21,7 @@ async def test_the_hold_is_released_at_once(gate, payer, owner, runtime):
         await waiting(runtime)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
-    await gate._reserving.drained()
+    await gate._calls[False].reserve.drained()
     while gate._tasks:
         await asyncio.wait(gate._tasks)
     assert (await Hold.objects.aget(id=asked.request_id)).state == Hold.State.RELEASED

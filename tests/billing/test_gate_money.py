@@ -18,10 +18,10 @@ from tests.billing.conftest import ask, bill, deposit
 
 @sync_to_async
 def wallet(payer: Payer) -> Account:
-    user = EndUser.objects.get(
+    user = EndUser.objects.filter(
         paywall_id=payer.paywall_id, livemode=payer.livemode, external_id=payer.user
     )
-    return Account.objects.get(id=user.wallet_id)
+    return Account.objects.get(id__in=user.values("wallet_id"))
 
 
 async def pay(

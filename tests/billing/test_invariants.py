@@ -19,6 +19,7 @@ from paywalls import rules
 from paywalls.models import EndUser, Paywall, PriceVersion
 from paywalls.pricing import Rates
 from tests.billing.conftest import ask, bill, deposit
+from tests.support.shared import allow, give, make_person, shared_payer
 from tests.support.surgery import surgery
 
 WHY = Reason(actor="dev_1", reason="because")
@@ -141,9 +142,41 @@ DAMAGE = [
         id="I15-mode",
     ),
     pytest.param(
+        "I14",
+        "UPDATE ledger_transaction SET kind = 'withdrawal' WHERE id = %(charge)s",
+    ),
+    pytest.param(
         "I16",
         "UPDATE billing_charge SET paywall_id = gen_random_uuid() WHERE paywall_id = %(paywall)s",
         marks=pytest.mark.proves("I16"),
+    ),
+    pytest.param(
+        "I16",
+        "UPDATE paywalls_grant SET revoked_at = created_at - interval '1 h' WHERE id = %(grant)s",
+        id="I16-not-allowed",
+    ),
+    pytest.param(
+        "I13",
+        "DELETE FROM billing_split WHERE transaction_id = %(shared)s",
+        marks=pytest.mark.proves("I13"),
+    ),
+    pytest.param(
+        "I13",
+        "UPDATE billing_split SET fee = fee + 1, earned = earned - 1"
+        " WHERE transaction_id = %(shared)s",
+        id="I13-fee",
+    ),
+    pytest.param(
+        "I13",
+        "UPDATE ledger_account SET owner = gen_random_uuid() WHERE kind = 'earnings_pending'"
+        " AND id IN (SELECT account_id FROM ledger_entry WHERE transaction_id = %(shared)s)",
+        id="I13-owner",
+    ),
+    pytest.param(
+        "I13",
+        "DELETE FROM billing_split WHERE transaction_id IN"
+        " (SELECT id FROM ledger_transaction WHERE reverses_id = %(shared)s)",
+        id="I13-refund",
     ),
     pytest.param(
         "I17",
@@ -202,10 +235,13 @@ def worked(payer) -> dict[str, object]:
     movements.refund(charged, 10, WHY)
     movements.adjust(paywall, "u", -5, WHY)
     version = PriceVersion.objects.create(paywall=paywall, number=99, actor="t")
+    shared, grant = work_shared()
     return {
         "paywall": paywall.id,
         "wallet": EndUser.objects.get(paywall=paywall).wallet_id,
         "charge": charged,
+        "shared": shared,
+        "grant": grant,
         "rate": rules.rate_id(version.pk, "m", "", Rates(request=29), None),
         "window": Window(
             since=before,
@@ -214,6 +250,17 @@ def worked(payer) -> dict[str, object]:
             ids_upto=UUID(int=2**128 - 1),
         ),
     }
+
+
+def work_shared() -> tuple[UUID, UUID]:
+    """A Shared charge that was partly given back, and the grant that allowed it."""
+    person, payer = make_person(), shared_payer()
+    give(person, 1_000)
+    grant = allow(person, payer)
+    paywall = Paywall.objects.get(id=payer.paywall_id)
+    charged = movements.charge(paywall, payer.user, 30, WHY).transaction_id
+    movements.refund(charged, 10, WHY)
+    return charged, grant.pk
 
 
 @pytest.fixture
@@ -252,6 +299,14 @@ def test_the_same_within_a_minute(number, damage, worked, surgeon):
 
 def test_there_is_damage_for_all_of_them():
     assert {case.values[0] for case in DAMAGE} == NUMBERS
+
+
+def test_i16_finds_a_grant_that_counts_wrongly(worked, surgeon):
+    before = found(surgeon, None)
+    surgeon.execute(
+        "UPDATE ledger_counter SET total_spent = total_spent - 1 WHERE id = %s", [worked["grant"]]
+    )
+    assert found(surgeon, None)["I16"] == before["I16"] + 1
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def paywall(payer: Payer) -> Paywall:
 
 
 def wallet(paywall: Paywall) -> Account:
-    return Account.objects.get(id=EndUser.objects.get(paywall=paywall).wallet_id)
+    return Account.objects.get(id__in=EndUser.objects.filter(paywall=paywall).values("wallet_id"))
 
 
 def system(paywall: Paywall, kind: str) -> int:

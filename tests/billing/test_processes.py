@@ -70,7 +70,7 @@ def booking_of(connection: psycopg.Connection, paywall: Paywall, request: UUID, 
     )
     booking = bill_object(
         bill(ask(payer, nanos, request_id=request), nanos),
-        earns=_scalar(connection, OPEN, paywall.pk),
+        earns=[_scalar(connection, OPEN, paywall.pk)],
         user=EndUser.objects.get(paywall=paywall).pk,
         transaction=ids.uuid7(),
         trial=False,

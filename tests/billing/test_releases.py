@@ -51,7 +51,7 @@ class Release:
 @pytest.fixture(params=RELEASES, ids=lambda path: path.stem)
 async def release(request, gate: Gate, payer: Payer, runtime: psycopg.Connection) -> Release:
     await deposit(gate, payer, 1_000)
-    earns = await gate._know_earning(payer)
+    (earns,) = await gate._know_earning(payer)
     names = {"paywall": payer.paywall_id, "key": payer.key_id, "earns": earns}
     names |= {name: ids.uuid7() for name in ("hold", "txn", "process")}
     texts = {name: str(value) for name, value in names.items()}

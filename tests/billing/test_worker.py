@@ -123,15 +123,15 @@ def as_in_the_worker(settings) -> None:
         valkey.flushdb()
 
 
+@pytest.mark.long
 @WORK
-@pytest.mark.slow
 @pytest.mark.proves("F42", "C9")
 async def test_killed_before_its_commit(work, owner, tmp_path):
     assert await killed_before_its_commit(work, owner, tmp_path)
 
 
+@pytest.mark.long
 @WORK
-@pytest.mark.slow
 @pytest.mark.proves("F42", "F43")
 async def test_killed_after_its_commit(work, owner, tmp_path):
     assert await killed_after_its_commit(work, owner, tmp_path)

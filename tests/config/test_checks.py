@@ -22,12 +22,29 @@ def test_the_tests_own_settings_pass():
         ("KEY_PEPPERS", {}, "KEY_PEPPERS"),
         ("ALLOWED_HOSTS", ["*"], "ALLOWED_HOSTS"),
         ("HOLD_HEARTBEAT_S", 20.0, "HOLD_LEASE_S"),
+        ("PLATFORM_CURRENCY", "usd", "PLATFORM_CURRENCY"),
+        ("TERMS_VERSION", "", "TERMS_VERSION"),
+        ("TERMS_VERSION", "x" * 21, "TERMS_VERSION"),
     ],
 )
 def test_a_bad_setting_is_named(settings, name, value, said):
     setattr(settings, name, value)
     (error,) = startup_errors()
     assert said in error
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("http://localhost:8000", False),
+        ("http://[::1]:8000", False),
+        ("https://pay.example.com", True),
+        ("http://localhost.example.com", True),
+    ],
+)
+def test_everybodys_mail_is_shown_on_ones_own_machine_only(settings, url, is_refused):
+    settings.BASE_URL, settings.DEMO_MAILBOX = url, True
+    assert ["DEMO_MAILBOX" in each for each in startup_errors()] == [True] * is_refused
 
 
 def test_optimised_python_is_refused():

@@ -33,7 +33,7 @@ def test_every_sealed_column_is_resealed():
 def test_secrets_of_stripe_and_of_webhooks_open_without_the_old_key(settings):
     paywall = PaywallFactory.create()
     account, told = stripe_account(paywall), subscription(paywall)
-    for column in SEALED[1:]:
+    for column in (each for each in SEALED if each.model in (StripeAccount, Subscription)):
         row = account if column.model is StripeAccount else told
         secret = f"the {column.name} of somebody".encode()
         sealed = crypto.seal(secret, context=column.context(row), keys=settings.ENCRYPTION_KEYS)

@@ -7,6 +7,7 @@ from config.kit import ids
 from paywalls import config, keys
 from paywalls.models import EndUser, Paywall, PriceVersion, User
 from providers import catalog
+from providers.models import Connection
 from tests.support.commands import refusal, run
 
 
@@ -37,6 +38,21 @@ def test_tells_where_things_are_and_keeps_them(state):
     assert EndUser.objects.filter(paywall_id=found.id).count() == 1
     assert PriceVersion.objects.filter(paywall_id=found.id).count() == 2
     assert stat.S_IMODE((state / "demo-secrets.json").stat().st_mode) == 0o600
+
+
+def test_two_apps_share_a_wallet(state):
+    first = seed()
+    shown = first["paywalls"][1:]
+    assert [(each["name"], each["mode"]) for each in shown] == [
+        ("Poems", "shared"),
+        ("Recipes", "shared"),
+    ]
+    for each in shown:
+        found, mine = config.load(keys.digest(each["key"]))
+        assert (ids.encode("pw", found.id), mine.livemode) == (each["id"], True)
+        assert found.prices.trial_nanos == 0
+        assert not Connection.objects.filter(paywall_id=found.id).exists()
+    assert seed() == first
 
 
 def test_heals_what_was_lost_or_changed(state):

@@ -23,7 +23,7 @@ LEASE_S = 60
 LEFT = "extract(epoch FROM h.lease_until - clock_timestamp()) BETWEEN 0 AND"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F45")
 @pytest.mark.parametrize("seconds", [-600, 600])
 async def test_ten_minutes_off(shop, start, http, fake, owner, seconds):
@@ -50,7 +50,7 @@ async def test_ten_minutes_off(shop, start, http, fake, owner, seconds):
     assert 0 <= off < 120
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F45")
 async def test_a_key_expires_by_the_databases_clock(shop, start, http):
     early = await asyncio.to_thread(start, PYTHONPATH=SHIFTED, SHIFT_S="-600")

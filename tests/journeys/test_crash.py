@@ -93,7 +93,7 @@ async def test_kill_9_costs_the_delivered_part_at_most(start, shop, http, fake):
     assert charged(shop, silent) == charged(shop, unsent) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F35")
 async def test_a_process_that_slept_past_its_lease_books_nothing_more(start, shop, http, fake):
     doomed = await asyncio.to_thread(start)
@@ -116,7 +116,7 @@ async def test_a_process_that_slept_past_its_lease_books_nothing_more(start, sho
     assert shop.written_off() == ([(CHARGE - recovered, "late")] if recovered < CHARGE else [])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F34")
 async def test_sigterm_lets_streams_end_and_settles_those_that_do_not(start, shop, http, fake):
     server = await asyncio.to_thread(start, DRAIN_S="5")

@@ -21,7 +21,7 @@ from tests.journeys.test_crash import GATED, WHOLE, all_reaped, charged, chat
 from tests.support.product import CHARGE, UNIT, Shop, Wallet
 from tests.support.streams import Stream, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CHARGED = "paywall.usage.charge.created"
 

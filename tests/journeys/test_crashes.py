@@ -22,7 +22,7 @@ from tests.support.product import (
 )
 from tests.support.streams import Stream, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CRASHES = 3
 

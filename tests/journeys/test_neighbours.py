@@ -49,7 +49,7 @@ async def log_in(http: httpx.AsyncClient, server: Server) -> list[asyncio.Task[h
     return [asyncio.create_task(http.post(address, data=form)) for _ in range(PAGES)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F47")
 async def test_pages_whose_query_does_not_end(shop, http, owner):
     """PostgreSQL ends it after ten seconds; meanwhile chats are as quick as ever."""
@@ -86,7 +86,7 @@ async def test_a_hundred_thousand_bad_keys_cost_no_query(shop):
     assert not snapshots._loader._threads._threads
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F75")
 async def test_a_storm_of_bad_keys_delays_no_good_one(shop, http):
     """Half of them pass for keys: their checksum is right, and only the database knows better."""

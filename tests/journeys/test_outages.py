@@ -49,7 +49,7 @@ async def balance(http: httpx.AsyncClient, shop: Shop, user: str) -> httpx.Respo
     return await http.get(f"{shop.api}/user/balance?user={user}", headers=shop.headers)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F39")
 async def test_a_database_that_takes_everything_and_answers_nothing(there, http, fake, wire):
     """New requests are refused soon, the loop lives, and a running stream is booked in the end."""
@@ -98,7 +98,7 @@ async def test_no_connection_is_left_in_postgresql(there, http, wire):
     assert there.wallet(user) == Wallet(UNIT - 2 * CHARGE, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F39")
 async def test_all_pooled_connections_are_busy(there, http, owner):
     """Two wait for a lock; the third one does not wait for them for ever."""
@@ -172,7 +172,7 @@ async def usual_s(http: httpx.AsyncClient, shop: Shop, user: str) -> float:
     return statistics.median(times)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F41")
 async def test_requests_do_not_notice_what_becomes_of_valkey(shop, start, http, valkey):
     server = await asyncio.to_thread(start, REDIS_URL=valkey.url)

@@ -33,6 +33,7 @@ async def migrate(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.proves("F77")
 async def test_a_migration_under_load(shop, http):
     """The last one of the providers: it takes triggers from their tables, and puts them back."""
@@ -76,6 +77,7 @@ async def test_an_older_release_does_not_start_on_a_newer_schema(start, owner):
         owner.execute("DELETE FROM django_migrations WHERE name = '9999_future'")
 
 
+@pytest.mark.long
 @pytest.mark.proves("F80")
 @pytest.mark.timeout(300)
 async def test_new_secrets_under_load(shop, start, http, fake, settings):

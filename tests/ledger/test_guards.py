@@ -19,7 +19,7 @@ def wallet() -> Account:
     movements.deposit(paywall, "u", 60, WHY)
     movements.bonus(paywall, "u", 50, WHY)
     movements.charge(paywall, "u", 10, WHY)
-    return Account.objects.get(id=EndUser.objects.get(paywall=paywall).wallet_id)
+    return Account.objects.get(id__in=EndUser.objects.filter(paywall=paywall).values("wallet_id"))
 
 
 @pytest.mark.proves("I5", "I9", "I22")

@@ -39,8 +39,8 @@ MONEY: Final[tuple[Guard, ...]] = (
         name="own_revenue",
         protects="a chat's charge stays with its paywall",
         function="billing_settle_one",
-        old="AND owner = v_paywall AND livemode = v_live",
-        new="",
+        old="AND (kind = 'revenue' AND owner = v_paywall",
+        new="AND (true",
         tests=("tests/billing/test_own_revenue.py",),
     ),
     InFunction(

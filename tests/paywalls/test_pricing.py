@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -11,6 +12,7 @@ from paywalls.pricing import (
     Rates,
     Usage,
     affordable_output_tokens,
+    covers,
     lines,
     price_nanos,
     worst_nanos,
@@ -164,6 +166,27 @@ class TestAffordableOutputTokens:
         terms = Rates(prompt=TOKENS_PER_RATE)
         assert affordable_output_tokens(budget_nanos=5, prompt_tokens=5, rates=terms) is None
         assert affordable_output_tokens(budget_nanos=4, prompt_tokens=5, rates=terms) == 0
+
+
+class TestCovers:
+    @given(usages(), rates(), st.integers(0, 5_000), st.integers(0, 10**9))
+    def test_what_is_covered_never_costs_more(self, usage, bought, more_bps, more):
+        markup = min(bought.markup_bps + more_bps, MARKUP_BPS_MOST)
+        sold = replace(bought, markup_bps=markup, request=bought.request + more)
+        assert covers(sold, bought)
+        assert price_nanos(usage, sold) >= price_nanos(usage, bought)
+
+    @given(
+        rates(), st.sampled_from(["prompt", "completion", "image", "tool", "request", "minimum"])
+    )
+    def test_one_cheap_class_is_enough(self, bought, cheap):
+        assume(getattr(bought, cheap) > 0)
+        assert not covers(replace(bought, **{cheap: getattr(bought, cheap) - 1}), bought)
+
+    @given(rates(), st.sampled_from(["cached", "reasoning", "audio_prompt"]))
+    def test_parts_with_a_price_of_their_own_count(self, bought, part):
+        assume(getattr(bought, part))
+        assert not covers(replace(bought, **{part: getattr(bought, part) - 1}), bought)
 
 
 class TestStoredForms:

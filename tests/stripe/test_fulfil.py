@@ -77,7 +77,7 @@ class TestPaid:
         till.pay(order)
         fulfil.fulfil(order)
         assert till.posted == 14 * UNIT
-        (lot,) = Lot.objects.filter(account_id=till.user.wallet_id)
+        (lot,) = Lot.objects.filter(account_id=str(till.user.wallet_id))
         assert (lot.kind, lot.remaining) == ("bonus", 2 * UNIT)
 
     def test_yen_have_no_cents(self, till: Till):

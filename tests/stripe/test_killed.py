@@ -49,16 +49,17 @@ def work(request: pytest.FixtureRequest, till: Till, settings: Any) -> Work:
         till.stored(event["id"])
     is_done = sync_to_async(lambda: is_credited(till))
     again = partial(let_leases_end, till)
+    assert till.user.wallet_id is not None
     return Work(getattr(tasks, request.param), is_done, till.user.wallet_id, again=again)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F42", "F54")
 async def test_killed_before_its_commit(work: Work, till: Till, owner, tmp_path):
     assert await killed_before_its_commit(work, owner, tmp_path, STRIPE_API_BASE=till.fake.url)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F42", "F43", "F54")
 async def test_killed_after_its_commit(work: Work, till: Till, owner, tmp_path):
     assert await killed_after_its_commit(work, owner, tmp_path, STRIPE_API_BASE=till.fake.url)

@@ -76,7 +76,7 @@ def cycles(till: Till) -> list[Order]:
 
 
 def lots(till: Till) -> list[Lot]:
-    return list(Lot.objects.filter(account_id=till.user.wallet_id).order_by("id"))
+    return list(Lot.objects.filter(account_id=str(till.user.wallet_id)).order_by("id"))
 
 
 class TestCycles:

@@ -36,7 +36,7 @@ def coded(paywall: Paywall, *, uses: int = 10, days: int | None = None) -> Promo
 
 
 def posted(user: EndUser) -> int:
-    return Account.objects.get(pk=user.wallet_id).posted
+    return Account.objects.get(pk=str(user.wallet_id)).posted
 
 
 def uses_of(promo: Promo) -> int:
@@ -70,7 +70,7 @@ def test_its_credit_may_end(paywall: Paywall):
     user = new_user(paywall)
     coded(paywall, days=7)
     promos.redeem(user, CODE)
-    (lot,) = Lot.objects.filter(account_id=user.wallet_id)
+    (lot,) = Lot.objects.filter(account_id=str(user.wallet_id))
     assert lot.expires_at is not None
     assert dt.timedelta(days=6) < lot.expires_at - clock.now() < dt.timedelta(days=8)
 

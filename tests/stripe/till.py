@@ -35,7 +35,7 @@ class Till:
 
     @property
     def wallet(self) -> Account:
-        return Account.objects.get(pk=self.user.wallet_id)
+        return Account.objects.get(pk=str(self.user.wallet_id))
 
     @property
     def posted(self) -> int:

@@ -290,7 +290,8 @@ class CallerStub:
         self.snapshot = wall.snapshot
 
     def payer(self, user: str) -> Any:
-        return SimpleNamespace(paywall_id=self.paywall.id, user=user)
+        shared = self.paywall.mode == "shared"
+        return SimpleNamespace(paywall_id=self.paywall.id, user=user, shared=shared)
 
 
 def request(model_name: str = "model", *, stream: bool = False, **more: Any) -> dict[str, Any]:

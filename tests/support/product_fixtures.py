@@ -26,9 +26,10 @@ def provider(provider_port: int, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="session")
 def product(provider_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Web and proxy in a process of its own, which nobody may stop."""
+    """Web and proxy in a process of its own, which nobody may stop; it shows its mail."""
     demo_url = f"http://{HOST}:{provider_port}"
-    server = start_web(tmp_path_factory.mktemp("web"), DEMO_PROVIDER_URL=demo_url)
+    folder = tmp_path_factory.mktemp("web")
+    server = start_web(folder, DEMO_PROVIDER_URL=demo_url, DEMO_MAILBOX="true")
     yield server
     server.kill()
 

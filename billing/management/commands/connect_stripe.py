@@ -32,11 +32,14 @@ class Command(ActionCommand):
 
     def act(self, options: dict[str, Any], actor: str) -> Answer:
         paywall = find_paywall(options["paywall"])
-        return account_answer(connect.connect(paywall, _key(), actor=actor), "is connected")
+        return account_answer(connect.connect(paywall, read_key(), actor=actor), "is connected")
 
 
-def _key() -> str:
-    """Raises: InvalidRequestError where there is nobody to ask."""
+def read_key() -> str:
+    """From the environment, or typed.
+
+    Raises: InvalidRequestError where there is nobody to ask.
+    """
     key = os.environ.get(VARIABLE, "")
     if not key and not sys.stdin.isatty():
         raise InvalidRequestError(f"{VARIABLE} must hold the key: there is no terminal to ask at.")

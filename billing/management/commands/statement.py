@@ -38,6 +38,7 @@ class Command(ActionCommand):
         if not 1 <= rows <= PAGE_ROWS_MAX:
             raise InvalidRequestError(f"It must be 1 to {PAGE_ROWS_MAX}.", param="rows")
         before = read_count(options["before"], param="before") if options["before"] else None
+        assert user.wallet_id is not None, "a Default user has a wallet"
         lines = balances.statement(user.wallet_id, before=before, rows=rows)
         balance = format_nanos(balances.balance(user.wallet_id))
         title = f"{user.external_id} on {paywall.name}: {balance} {paywall.currency}"

@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from billing import movements
-from billing.stripe import connect, endpoint
+from billing.stripe import connect, endpoint, platform
 from billing.stripe.models import StripeAccount
+from billing.withdrawals import terms
 from config.kit.errors import PaywallsError
 from config.kit.money import NANOS
 from paywalls import config, keys, paywalls, price_input, rules, teams
@@ -29,6 +30,13 @@ MARKUP: Final = "20"
 TRIAL_NANOS: Final = NANOS // 1_000
 """Enough for some answers, not for many: a new user soon meets the paywall."""
 
+APPS: Final = (
+    ("Poems", "Rhymes about anything you like. One of two sample apps that share a wallet."),
+    ("Recipes", "What to cook with what is there. One of two sample apps that share a wallet."),
+)
+"""Shared paywalls, without a connection of their own: names and what people read about them."""
+
+AT_ONCE: Final = {"clearing_days": 0, "destination_delay_hours": 0, "minimum_nanos": NANOS}
 FUNDED_USER: Final = "bob"
 FUNDS_NANOS: Final = 5 * NANOS
 SECRETS_FILE: Final = "demo-secrets.json"
@@ -40,9 +48,9 @@ class Command(BaseCommand):
     """Makes what the demo shows, and prints where it is as one JSON object."""
 
     help = (
-        "Make a developer, a paywall with prices, a trial and a key, and a user with money, for "
-        "the demo. Password and key are kept in $PAYWALLS_STATE, so that every start shows the "
-        "same ones."
+        "Make a developer, a paywall with prices, a trial and a key, a user with money, and two "
+        "Shared paywalls, for the demo. Password and keys are kept in $PAYWALLS_STATE, so that "
+        "every start shows the same ones."
     )
 
     def handle(self, *_args: str, **_options: Any) -> None:
@@ -51,28 +59,39 @@ class Command(BaseCommand):
         told = {
             "password": kept.get("password") or secrets.token_urlsafe(PASSWORD_BYTES),
             "key": kept.get("key", ""),
+            **{name: kept.get(name, "") for name, _ in APPS},
         }
         try:
             with transaction.atomic(durable=True):
-                paywall = _seeded(told)
+                paywall, apps = _seeded(told)
         except PaywallsError as error:
             raise CommandError(error.message) from error
         _write(path, json.dumps(told))
         _payments(paywall)
-        self.stdout.write(json.dumps(_answer(paywall, told)))
+        _platform()
+        self.stdout.write(json.dumps(_answer(paywall, apps, told)))
 
 
-def _seeded(told: dict[str, str]) -> Paywall:
-    """The demo paywall with all that belongs to it; puts a working key into `told`."""
-    paywall = _paywall(_team(told["password"]))
+def _seeded(told: dict[str, str]) -> tuple[Paywall, list[Paywall]]:
+    """The demo paywall with all that belongs to it, and the Shared ones; puts working keys into
+    `told`.
+    """
+    team = _team(told["password"])
+    paywall = _paywall(team, NAME, "default")
     _connection(paywall)
-    _terms(paywall)
+    _price(paywall)
+    _trial(paywall)
     _funds(paywall)
     told["key"] = _key(paywall, told["key"])
-    return paywall
+    apps = [_paywall(team, name, "shared", about) for name, about in APPS]
+    for app in apps:
+        _price(app)
+        told[app.name] = _key(app, told[app.name])
+    return paywall, apps
 
 
-def _answer(paywall: Paywall, told: dict[str, str]) -> dict[str, Any]:
+def _answer(paywall: Paywall, apps: list[Paywall], told: dict[str, str]) -> dict[str, Any]:
+    shown = [(paywall, told["key"]), *((app, told[app.name]) for app in apps)]
     return {
         "dashboard": {
             "url": f"{settings.BASE_URL}/admin/",
@@ -80,12 +99,8 @@ def _answer(paywall: Paywall, told: dict[str, str]) -> dict[str, Any]:
             "password": told["password"],
         },
         "paywalls": [
-            {
-                "id": paywall.public_id,
-                "name": paywall.name,
-                "mode": paywall.mode,
-                "key": told["key"],
-            }
+            {"id": each.public_id, "name": each.name, "mode": each.mode, "key": key}
+            for each, key in shown
         ],
         "model": MODEL,
         "user": FUNDED_USER,
@@ -105,11 +120,10 @@ def _team(password: str) -> Team:
     return Team.objects.filter(members=user).earliest("created_at")
 
 
-def _paywall(team: Team) -> Paywall:
-    known = Paywall.objects.filter(team=team, name=NAME, archived_at=None).first()
-    return known or paywalls.create(
-        team, name=NAME, mode="default", settings=paywalls.Settings(), actor=ACTOR
-    )
+def _paywall(team: Team, name: str, mode: str, about: str = "") -> Paywall:
+    known = Paywall.objects.filter(team=team, name=name, mode=mode, archived_at=None).first()
+    wanted = paywalls.Settings(description=about)
+    return known or paywalls.create(team, name=name, mode=mode, settings=wanted, actor=ACTOR)
 
 
 def _connection(paywall: Paywall) -> None:
@@ -119,10 +133,15 @@ def _connection(paywall: Paywall) -> None:
         connections.create(paywall, connections.Draft(kind=KIND), actor=ACTOR)
 
 
-def _terms(paywall: Paywall) -> None:
+def _price(paywall: Paywall) -> None:
     if rules.price_list(paywall.pk) is None:
         rule = price_input.read_rule(price_input.RuleInput(markup=MARKUP))
         rules.set_price(paywall, rule, costs={}, actor=ACTOR)
+
+
+def _trial(paywall: Paywall) -> None:
+    known = rules.price_list(paywall.pk)
+    if known is not None and known.trial_nanos == 0:
         rules.set_trial(paywall, amount_nanos=TRIAL_NANOS, actor=ACTOR)
 
 
@@ -153,6 +172,24 @@ def _payments(paywall: Paywall) -> None:
             endpoint.ensure(known)
         else:
             connect.connect(paywall, key, actor=ACTOR)
+    except PaywallsError as error:
+        raise CommandError(error.message) from error
+
+
+def _platform() -> None:
+    """The same for the operator: people can fill their wallets, and earnings clear and are paid at
+    once.
+
+    Raises: CommandError.
+    """
+    key = os.environ.get("DEMO_PLATFORM_STRIPE_KEY")
+    if not key:
+        return
+    try:
+        platform.connect(key, actor=ACTOR)
+        with transaction.atomic(durable=True):
+            if terms.in_force().actor != ACTOR:
+                terms.change(actor=ACTOR, **AT_ONCE)
     except PaywallsError as error:
         raise CommandError(error.message) from error
 

@@ -29,7 +29,9 @@ class Command(ActionCommand):
             "per person across apps",
         )
         parser.add_argument("--currency", default="USD", help="ISO 4217 code (USD)")
-        parser.add_argument("--description", help="for your own notes")
+        parser.add_argument(
+            "--description", help="what it is; people read it before they allow a Shared paywall"
+        )
         parser.add_argument("--timezone", help="of days and months in limits (UTC)")
         parser.add_argument(
             "--test", action="store_true", help="in test as a whole: every key moves test wallets"

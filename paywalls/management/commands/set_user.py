@@ -52,7 +52,7 @@ def _facts(user: EndUser) -> dict[str, object]:
     return {
         "id": ids.encode("usr", user.pk),
         "user": user.external_id,
-        "wallet": ids.encode("wal", user.wallet_id),
+        "wallet": ids.encode("wal", user.wallet_id) if user.wallet_id else None,
         "blocked_at": clock.wire(user.blocked_at) if user.blocked_at else None,
         "erased_at": clock.wire(user.erased_at) if user.erased_at else None,
     }

@@ -18,7 +18,7 @@ from tests.support.worker import send, worker
 WHY = movements.Reason(actor=ACTOR, reason="tests")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.proves("F42", "F65")
 async def test_killed_amid_a_post(paywall, subscribe, sink: Sink, tmp_path, settings):
     with redis.Redis.from_url(settings.REDIS_URL) as valkey:

@@ -1,0 +1,12 @@
+DROP FUNCTION billing_shared_charge_many(jsonb);
+DROP FUNCTION billing_shared_charge_one(jsonb);
+DROP FUNCTION billing_shared_charge_book(jsonb);
+DROP FUNCTION billing_shared_settle_many(jsonb);
+DROP FUNCTION billing_shared_settle_one(jsonb);
+DROP FUNCTION billing_shared_reserve_many(jsonb, uuid, integer, integer);
+DROP FUNCTION billing_shared_reserve_one(jsonb, uuid, integer, integer);
+DROP FUNCTION billing_shared_place(jsonb, uuid, integer, integer);
+DROP FUNCTION billing_shared_told(jsonb, jsonb);
+DROP FUNCTION billing_shared_lock(jsonb);
+DROP FUNCTION billing_shared_counters(jsonb, uuid, jsonb, uuid, text, bigint);
+DROP FUNCTION billing_shared_facts(jsonb);

@@ -1,0 +1,12 @@
+DROP FUNCTION billing_refund_book(jsonb);
+DROP FUNCTION billing_shared_refund(jsonb, billing_split);
+ALTER FUNCTION billing_refund_default(jsonb) RENAME TO billing_refund_book;
+DROP FUNCTION billing_split_one(jsonb, bigint, uuid, uuid, timestamptz);
+DROP FUNCTION billing_split_book(jsonb, jsonb);
+DROP FUNCTION billing_parties(uuid, boolean);
+DROP FUNCTION billing_parts(bigint, bigint, integer);
+DROP TRIGGER split_kept_whole ON billing_split;
+DROP TRIGGER split_kept ON billing_split;
+DROP TRIGGER fee_kept_whole ON billing_platformfee;
+DROP TRIGGER fee_kept ON billing_platformfee;
+DROP FUNCTION billing_operator();

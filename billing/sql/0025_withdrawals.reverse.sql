@@ -1,0 +1,16 @@
+DROP FUNCTION billing_bank_batch(jsonb);
+DROP FUNCTION billing_withdrawal_nudge(uuid);
+DROP FUNCTION billing_withdrawal_claim(integer);
+DROP FUNCTION billing_withdrawal_move(jsonb);
+DROP FUNCTION billing_withdrawal_book(billing_withdrawal, text, uuid, text);
+DROP FUNCTION billing_withdraw(jsonb);
+DROP FUNCTION billing_take_back(jsonb);
+DROP FUNCTION billing_clear(uuid);
+DROP FUNCTION billing_earnings(uuid, text, boolean);
+DROP FUNCTION billing_entry_before(timestamptz);
+DROP FUNCTION billing_earnings_lock(uuid, text, boolean);
+DROP FUNCTION billing_payout_terms_now();
+DROP FUNCTION billing_operator_account(text, text, boolean);
+DROP TRIGGER clearing_kept ON billing_clearing;
+DROP TRIGGER withdrawal_not_truncated ON billing_withdrawal;
+DROP TRIGGER withdrawal_kept ON billing_withdrawal;

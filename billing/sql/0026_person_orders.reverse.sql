@@ -1,0 +1,1 @@
+DROP FUNCTION billing_person_reverse(jsonb);

@@ -1,0 +1,1 @@
+"""Pages of people with a wallet of their own: Shared mode."""

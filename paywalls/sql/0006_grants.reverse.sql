@@ -1,0 +1,3 @@
+DROP TRIGGER grant_kept_whole ON paywalls_grant;
+DROP TRIGGER grant_kept ON paywalls_grant;
+DROP TRIGGER grant_fixed ON paywalls_grant;
