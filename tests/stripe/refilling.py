@@ -128,7 +128,7 @@ def at_once(count: int, work: Callable[[], object]) -> None:
             done.result()
 
 
-def was_paid_once(refiller: Refiller) -> None:
+def check_paid_once(refiller: Refiller) -> None:
     """Of somebody who was 4 units up: one order, one payment, one booking."""
     (order,) = refiller.orders
     assert order.status == "paid"

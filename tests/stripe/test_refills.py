@@ -21,7 +21,7 @@ from billing.stripe.refill_models import RefillAgreement
 from config.kit import clock
 from tests.factories import ACTOR, MembershipFactory
 from tests.fakes.stripe.keys import seeded
-from tests.stripe.refilling import Refiller, at_once, offer, was_paid_once
+from tests.stripe.refilling import Refiller, at_once, check_paid_once, offer
 from tests.stripe.till import UNIT
 
 
@@ -40,7 +40,7 @@ class TestRefill:
         (order,) = refiller.orders
         assert (order.status, order.price_minor, order.session_id) == ("paid", 1000, None)
         assert order.receipt_url
-        was_paid_once(refiller)
+        check_paid_once(refiller)
         (topup,) = refiller.till.topups()
         assert (topup.id, topup.ref) == (order.transaction_id, order.payment_intent_id)
         refiller.work()
@@ -59,7 +59,7 @@ class TestRefill:
         at_once(3, lambda: refills.run(agreement))
         low.hurry()
         at_once(3, refills.run_due)
-        was_paid_once(low)
+        check_paid_once(low)
 
     def test_workers_who_both_ask_stripe_charge_once(self, low: Refiller):
         """Neither has heard of the other's payment."""
@@ -70,7 +70,7 @@ class TestRefill:
             refills._pay(agreement, orders.find(order.pk))
         assert len(low.payments()) == 1
         low.work()
-        was_paid_once(low)
+        check_paid_once(low)
 
     def test_the_most_of_a_month_holds_exactly_whoever_comes(self, refiller: Refiller):
         agreement = refiller.ready(below=90, amount=10, most=35)
@@ -99,7 +99,7 @@ class TestRefill:
             None,
         }
         fulfil.fulfil(order)
-        was_paid_once(low)
+        check_paid_once(low)
 
     def test_a_balance_that_falls_while_a_worker_looks_is_seen(self, refiller: Refiller):
         refiller.deposit(6)
@@ -112,7 +112,7 @@ class TestRefill:
         assert refiller.agreement.due_at
         RefillAgreement.objects.filter(pk=agreement.pk).update(leased_until=None)
         refills.run_due()
-        was_paid_once(refiller)
+        check_paid_once(refiller)
 
     def test_it_is_looked_at_again_when_it_is_offered_again(self, low: Refiller):
         with transaction.atomic():
@@ -121,7 +121,7 @@ class TestRefill:
         assert low.orders == []
         offer(low.till)
         refills.run_due()
-        was_paid_once(low)
+        check_paid_once(low)
 
 
 class TestOpenOnce:
@@ -171,7 +171,7 @@ class TestKilled:
         self.die(low, monkeypatch, "_name")
         (payment,) = low.payments()
         low.till.hear(payment["id"])
-        was_paid_once(low)
+        check_paid_once(low)
         self.go_on(low)
 
     @pytest.mark.proves("F55")
@@ -179,7 +179,7 @@ class TestKilled:
         self.die(low, monkeypatch, "fulfil")
         RefillAgreement.objects.filter(pk=low.agreement.pk).update(due_at=None)
         reconcile.reconcile(low.till.account)
-        was_paid_once(low)
+        check_paid_once(low)
 
     def test_an_order_that_nobody_wants_any_more_is_not_paid(self, low: Refiller, monkeypatch):
         self.die(low, monkeypatch, "_pay")
@@ -194,7 +194,7 @@ class TestKilled:
         agreements.switch_off(low.customer)
         low.hurry()
         low.work()
-        was_paid_once(low)
+        check_paid_once(low)
 
     @pytest.mark.parametrize("kind", ["500", "500_after"])
     def test_an_answer_that_was_an_error(self, low: Refiller, kind):
@@ -231,7 +231,7 @@ class TestKilled:
     def go_on(self, refiller: Refiller) -> None:
         refiller.hurry()
         refiller.work()
-        was_paid_once(refiller)
+        check_paid_once(refiller)
 
 
 class TestDeclined:
